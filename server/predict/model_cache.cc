@@ -21,7 +21,8 @@ constexpr int kMostInputs = 256;
 constexpr int64_t kMostBatchBytes = int64_t{8} << 20;
 // Models that have a thread here: those with a process and those that wait for room.
 constexpr size_t kMostSeats = 32;
-// How often a thread without work looks whether its process is still there.
+// How often a thread without work looks whether its process is still there, and whether it is to
+// make room.
 constexpr absl::Duration kLook = absl::Seconds(1);
 // A worker takes what is sent at once, whatever it is doing.
 constexpr absl::Duration kSendTimeout = absl::Seconds(5);
@@ -151,7 +152,7 @@ void ModelCache::Serve(Lock& lock, Seat& seat) {
   seat.busy = true;
   lock.unlock();
   const bool usable = Work(seat, batch);
-  const int64_t resident = usable ? seat.process->ResidentBytes() : 0;
+  const int64_t used = usable ? seat.process->PrivateBytes() : 0;
   lock.lock();
   seat.busy = false;
   seat.idle_since = SteadyNow();
@@ -161,7 +162,7 @@ void ModelCache::Serve(Lock& lock, Seat& seat) {
     waiting_bytes_ += batch.back().bytes;
     seat.calls.push_front(std::move(batch.back()));
   }
-  const int64_t measured = std::max(resident, seat.model.bytes());
+  const int64_t measured = std::max(used, seat.model.bytes());
   bytes_ += measured - seat.bytes;
   seat.bytes = measured;
   if (bytes_ > options_.max_bytes || !for_room_.empty()) {
@@ -210,7 +211,12 @@ bool ModelCache::AwaitCalls(Lock& lock, Seat& seat) {
     if (left <= absl::ZeroDuration()) {
       return false;
     }
-    changed_.wait_for(lock, absl::ToChronoMilliseconds(std::min(left, kLook)));
+    if (bytes_ > options_.max_bytes) {
+      Evict();
+    }
+    if (!seat.ending) {
+      changed_.wait_for(lock, absl::ToChronoMilliseconds(std::min(left, kLook)));
+    }
   }
   return false;
 }
@@ -242,7 +248,8 @@ void ModelCache::Evict() {
   }
   Seat* oldest = nullptr;
   for (const auto& [name, seat] : seats_) {
-    if (seat->has_room && !seat->busy && seat->calls.empty() &&
+    const bool rests = !for_room_.empty() || SteadyNow() - seat->idle_since >= kLook;
+    if (seat->has_room && !seat->busy && seat->calls.empty() && rests &&
         (oldest == nullptr || seat->called < oldest->called)) {
       oldest = seat.get();
     }

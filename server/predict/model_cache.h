@@ -36,11 +36,12 @@ struct CacheOptions {
 };
 
 // Models that were asked lately, each loaded in a process of its own with a thread here, as long as
-// they fit; the one called longest ago makes room. A model larger than `max_bytes` runs alone and
-// only while it is asked. The calls of a model are answered in order; what waits while its process
-// is busy goes to it together. A process that dies is started again once for the calls that it
-// had, each then alone. Nothing runs before the first call. Any thread; the process ignores
-// SIGPIPE; the arguments of the constructor outlive this.
+// they fit; the one called longest ago makes room. A model larger than `max_bytes` runs alone, and
+// ends a second after its last call, so that a text is written by one process. The calls of a model
+// are answered in order; what waits while its process is busy goes to it together. A process that
+// dies is started again once for the calls that it had, each then alone. Nothing runs before the
+// first call. Any thread; the process ignores SIGPIPE; the arguments of the constructor outlive
+// this.
 class ModelCache {
  public:
   using Done = std::function<void(absl::StatusOr<v1::PredictResponse>)>;
@@ -87,7 +88,7 @@ class ModelCache {
     std::deque<Call> calls;
     std::unique_ptr<PredictorProcess> process;
     bool has_room = false;  // it is counted in held_, and its bytes in bytes_
-    int64_t bytes = 0;      // what its process has, or will need
+    int64_t bytes = 0;      // what its process has, or will need; its model's files count once
     bool busy = false;      // with a batch, or with the end of its process
     bool ending = false;    // it takes no more calls
     bool evicted = false;   // it is ending to make room, and counted in evicting_
@@ -116,7 +117,8 @@ class ModelCache {
   bool Ask(Seat& seat, std::deque<Call>& batch);
   // Ends the process and gives the seat's room back.
   void EndProcess(Lock& lock, Seat& seat);
-  // Has the idle seat called longest ago end, unless one is ending already.
+  // Has the idle seat called longest ago end, unless one is ending already or, where none waits for
+  // room, it was asked within the last second.
   void Evict();
   void JoinRetired(Lock& lock);
 

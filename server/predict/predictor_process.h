@@ -34,7 +34,7 @@ class PredictorProcess {
 
   // False where it has ended although nothing was asked.
   bool Alive();
-  int64_t ResidentBytes() const { return process_->ResidentBytes(); }
+  int64_t PrivateBytes() const { return process_->PrivateBytes(); }
 
  private:
   PredictorProcess(std::unique_ptr<worker_process::WorkerProcess> process,

@@ -60,7 +60,8 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
       attempt->process_,
       WorkerProcess::Start(request, {.binary = options.worker,
                                      .request_path = options.run_directory + "/request.pb",
-                                     .output_path = options.run_directory + "/worker.log"}));
+                                     .output_path = options.run_directory + "/worker.log",
+                                     .nice = worker_process::kNiceOfJobs}));
   return attempt;
 }
 

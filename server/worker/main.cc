@@ -1,5 +1,6 @@
-// hone-worker MODE --request FILE: one job in one process, or one model that serves predictions.
-// Events go to descriptor 3; end of file on descriptor 4 means that the parent is gone.
+// hone-worker MODE --request FILE [--nice N]: one job in one process, or one model that serves
+// predictions. Events go to descriptor 3; end of file on descriptor 4 means that the parent is
+// gone.
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/numbers.h"
 #include "engine/base/files.h"
 #include "engine/base/memory_error.h"
 #include "engine/base/status.h"
@@ -56,7 +58,9 @@ void LimitMemory([[maybe_unused]] int64_t bytes) {
 }
 
 // No core dumps (they would hold users' data), no new privileges, SIGTERM as a request to stop.
-void SetUpProcess() {
+// Threads that come later give way as this one does.
+void SetUpProcess(int niceness) {
+  setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + niceness);
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   const rlimit files{kOpenFiles, kOpenFiles};
@@ -129,15 +133,19 @@ absl::Status Prepare(const std::string& request_path, v1::WorkerRequest& request
 }
 
 int Main(int argc, char** argv) {
-  const bool usage = argc == 4 && std::strcmp(argv[2], "--request") == 0;
+  int niceness = 0;
+  const bool usage = (argc == 4 || (argc == 6 && std::strcmp(argv[4], "--nice") == 0 &&
+                                    absl::SimpleAtoi(argv[5], &niceness))) &&
+                     std::strcmp(argv[2], "--request") == 0;
   if (!usage || fcntl(worker_process::kEventFd, F_GETFD) < 0 ||
       fcntl(worker_process::kParentAliveFd, F_GETFD) < 0) {
     std::fprintf(stderr,
-                 "usage: hone-worker train|plan|predict|dataset|import|serve|export --request FILE\n"
+                 "usage: hone-worker train|plan|predict|dataset|import|serve|export --request FILE "
+                 "[--nice N]\n"
                  "It is started by honed and by `hone run`, with pipes on descriptors 3 and 4.\n");
     return 2;
   }
-  SetUpProcess();
+  SetUpProcess(niceness);
   v1::WorkerRequest request;
   const absl::Status prepared = Prepare(argv[3], request);
   FrameWriter writer(worker_process::kEventFd);

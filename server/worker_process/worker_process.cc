@@ -162,6 +162,19 @@ bool Inherited(absl::string_view name, bool network) {
   return false;
 }
 
+struct InMemory {
+  int64_t resident = 0;
+  int64_t shared = 0;  // of it pages of files and of shared memory
+};
+
+InMemory BytesInMemory(pid_t pid) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/statm"));
+  int64_t pages = 0, resident = 0, shared = 0;
+  file >> pages >> resident >> shared;
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  return file ? InMemory{resident * page, shared * page} : InMemory{};
+}
+
 // What was killed is gone within milliseconds, unless something holds it up.
 constexpr absl::Duration kPatienceWithOrphans = absl::Seconds(1);
 
@@ -255,9 +268,13 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
   SpawnPlan plan;
   plan.SetDescriptors(options.output_path, events.write.get(), alive.read.get());
   plan.SetGroupAndSignals();
-  HONE_ASSIGN_OR_RETURN(const pid_t pid,
-                        plan.Spawn({options.binary, mode, "--request", options.request_path},
-                                   WorkerEnvironment(request.threads(), MayDownload(request))));
+  std::vector<std::string> arguments = {options.binary, mode, "--request", options.request_path};
+  if (options.nice != 0) {
+    arguments.insert(arguments.end(), {"--nice", absl::StrCat(options.nice)});
+  }
+  HONE_ASSIGN_OR_RETURN(
+      const pid_t pid,
+      plan.Spawn(arguments, WorkerEnvironment(request.threads(), MayDownload(request))));
   // A worker that reads no more must not hold us up.
   fcntl(alive.write.get(), F_SETFL, O_NONBLOCK);
   return std::unique_ptr<WorkerProcess>(
@@ -318,15 +335,19 @@ absl::Status WorkerProcess::Write(const v1::WorkerFrame& frame, absl::Duration t
   return absl::OkStatus();
 }
 
-int64_t ResidentBytes(pid_t pid) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/statm"));
-  int64_t pages = 0, resident = 0;
-  file >> pages >> resident;
-  return file ? resident * sysconf(_SC_PAGESIZE) : 0;
+int64_t ResidentBytes(pid_t pid) { return BytesInMemory(pid).resident; }
+
+int64_t PrivateBytes(pid_t pid) {
+  const InMemory bytes = BytesInMemory(pid);
+  return bytes.resident - bytes.shared;
 }
 
 int64_t WorkerProcess::ResidentBytes() const {
   return exit_ ? 0 : worker_process::ResidentBytes(pid_);
+}
+
+int64_t WorkerProcess::PrivateBytes() const {
+  return exit_ ? 0 : worker_process::PrivateBytes(pid_);
 }
 
 void WorkerProcess::Signal(int signal) {

@@ -24,10 +24,15 @@ inline constexpr int kParentAliveFd = 4;
 // Of memory that a worker may reserve and not use, above its share: stacks, heaps.
 inline constexpr int64_t kUnusedBytes = int64_t{128} << 20;
 
+// What a server's jobs give way by, as nice(1) counts it, to all that its clients wait for: answers
+// of models, plans, imports. Beside such a thread one of a job gets a tenth of a processor.
+inline constexpr int kNiceOfJobs = 10;
+
 struct StartOptions {
   std::string binary;        // hone-worker
   std::string request_path;  // where the request is written for it
   std::string output_path;  // what it writes to stdout and stderr is appended here; "": thrown away
+  int nice = 0;             // how far it gives way to other processes
 };
 
 // How a process ended.
@@ -55,6 +60,8 @@ const char* ModeName(v1::WorkerRequest::Mode mode);
 
 // Bytes of a process that are in memory; 0 where it is gone.
 int64_t ResidentBytes(pid_t pid);
+// The same without pages of files, which other processes share and the kernel can take back.
+int64_t PrivateBytes(pid_t pid);
 
 // The environment a worker is started with: what it may inherit of ours (the proxies, which may
 // have passwords, only where it needs the network), and the settings of the OpenMP runtime, which
@@ -97,6 +104,7 @@ class WorkerProcess {
   pid_t pid() const { return pid_; }
   // Of memory that it holds now; 0 once it has ended.
   int64_t ResidentBytes() const;
+  int64_t PrivateBytes() const;
   // Becomes readable when Read has something to do.
   int event_fd() const { return event_fd_; }
 

@@ -2,9 +2,10 @@
 """A run killed with SIGKILL at random moments and resumed each time ends with the same bits as one that was left alone: its model, its
 artifacts and its last checkpoint, which has the optimizer's state and what the task remembers, such as an agent's replay.
 
-    kill_and_resume.py HONE [--kills N] [--seed S] [--of WHAT] [--job FILE] [--every-steps N]
+    kill_and_resume.py HONE [--kills N] [--seed S] [--of WHAT] [--job FILE] [--every-steps N] [--checkpoint NAME] [--lose-newest]
+                       [--set a.b=c]…
 
-Without --job the data is made here, so that nothing is downloaded. WHAT is one of
+Without --job the data is made here, so that nothing is downloaded; all but the phrases of `films`. WHAT is one of
     table        dense layers
     texts        an LSTM that classifies them
     language     a language model of one running text
@@ -13,17 +14,25 @@ Without --job the data is made here, so that nothing is downloaded. WHAT is one 
     pictures     a generator and a discriminator, judged by a classifier that the run trains first
     agent        deep Q-learning with a replay, in a maze
     adapters     low-rank adapters of a BERT in Hugging Face's form, whose weights stay in their file
-Each kill hits the worker or `hone` itself.
+    films        all weights of a BERT, with dropout, on phrases of SST-2; needs HONE_DATA_DIR and --checkpoint minilm-l6
+    chat         low-rank adapters of a Llama, on conversations that are packed; two batches are added up for a step
+    preferences  low-rank adapters of a Llama, on answers of which one is preferred
+With --checkpoint the job begins with a real checkpoint instead of the one that is made here: a folder's name in HONE_CHECKPOINT_DIR or
+~/.cache/hone/checkpoints. Each kill hits the worker or `hone` itself. With --lose-newest the newest checkpoint is deleted behind every other kill,
+so that the run goes on from the one before. Exit code 77: a real checkpoint or real data are not there.
 """
 import argparse
 import array
 import base64
+import copy
 import hashlib
+import itertools
 import json
 import math
 import os
 import pathlib
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -89,21 +98,61 @@ def write_pictures(path, rng):
         (path / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
 
 
-def write_bert(path, rng):
-    """A folder as transformers writes one: a BERT without a head, its numbers drawn here, that knows the words of write_texts."""
+def write_chats(path, rng):
+    """Conversations of one or two questions: what is asked for is repeated."""
+    with open(path, "w", encoding="utf-8") as out:
+        for _ in range(300):
+            turns = []
+            for _ in range(rng.randrange(1, 3)):
+                letters = "".join(rng.choices("abcde", k=rng.randrange(1, 6)))
+                turns += [{"role": "user", "content": f"say {letters}"}, {"role": "assistant", "content": letters}]
+            out.write(json.dumps({"messages": turns}) + "\n")
+
+
+def write_preferences(path, rng):
+    """The preferred answer repeats what is asked for, the other one is turned round."""
+    with open(path, "w", encoding="utf-8") as out:
+        for _ in range(200):
+            letters = "".join(rng.sample("abcdefgh", k=rng.randrange(2, 6)))
+            out.write(json.dumps({"prompt": f"say {letters}", "chosen": letters, "rejected": letters[::-1]}) + "\n")
+
+
+SKIPPED = 77  # the exit code that ctest takes for it
+
+
+def real(what, path):
+    """What is not made here."""
+    if not path.exists():
+        print(f"skipped: there is no {what} {path}", file=sys.stderr)
+        sys.exit(SKIPPED)
+    return path
+
+
+def real_checkpoint(name):
+    folder = pathlib.Path(os.environ.get("HONE_CHECKPOINT_DIR") or pathlib.Path.home() / ".cache" / "hone" / "checkpoints")
+    return real("checkpoint (HONE_CHECKPOINT_DIR)", folder / name)
+
+
+def write_films(path, _):
+    """The first 500 phrases of SST-2."""
+    phrases = real("data set (HONE_DATA_DIR)", pathlib.Path(os.environ.get("HONE_DATA_DIR", "")) / "sst2" / "train.tsv")
+    with open(phrases, encoding="utf-8") as lines:
+        path.write_text("".join(itertools.islice(lines, 501)), encoding="utf-8")
+
+
+def write_checkpoint(path, rng, kind, changed, left_out):
+    """A folder as transformers writes one, its numbers drawn here; what it has beside is the caller's."""
     golden = pathlib.Path(__file__).resolve().parent.parent / "golden" / "huggingface.json"
-    known = json.loads(golden.read_text(encoding="utf-8"))["bert"]
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", *OTHER_WORDS]
+    known = json.loads(golden.read_text(encoding="utf-8"))[kind]
     path.mkdir()
-    (path / "vocab.txt").write_text("".join(word + "\n" for word in words), encoding="utf-8")
-    (path / "config.json").write_text(json.dumps({**known["config"], "vocab_size": len(words)}), encoding="utf-8")
+    (path / "config.json").write_text(json.dumps({**known["config"], **changed}), encoding="utf-8")
     header, data = {"__metadata__": {"format": "pt"}}, bytearray()
     for parameter in known["parameters"]:
         name, shape = parameter["name"], parameter["shape"]
-        if name.startswith("classifier."):
+        if name.startswith(left_out):
             continue
-        if name.endswith("word_embeddings.weight"):
-            shape = [len(words), *shape[1:]]
+        if shape[0] == known["config"]["vocab_size"]:
+            shape = [changed["vocab_size"], *shape[1:]]
         numbers = array.array("f", (parameter["offset"] + parameter["scale"] * rng.uniform(-1, 1) for _ in range(math.prod(shape))))
         begin = len(data)
         data += numbers.tobytes()
@@ -111,6 +160,34 @@ def write_bert(path, rng):
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     (path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def write_bert(path, rng):
+    """A BERT without a head, that knows the words of write_texts."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", *OTHER_WORDS]
+    write_checkpoint(path, rng, "bert", {"vocab_size": len(words)}, ("classifier.",))
+    (path / "vocab.txt").write_text("".join(word + "\n" for word in words), encoding="utf-8")
+
+
+def write_llama(path, rng):
+    """A Llama that chats: its tokens are single bytes and the marks of ChatML."""
+    marks = ["<|im_start|>", "<|im_end|>"]
+    letters = [chr(c) for c in range(ord("!"), ord("~") + 1)] + ["\u0120", "\u010a"]  # space and line feed, as byte-level tokenizers write them
+    ids = {token: number for number, token in enumerate(letters + marks)}
+    write_checkpoint(path, rng, "llama", {"vocab_size": len(ids), "max_position_embeddings": 128, "bos_token_id": ids[marks[0]],
+                                          "eos_token_id": ids[marks[1]]}, ())
+    bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    added = [{"id": ids[mark], "content": mark, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+              "special": True} for mark in marks]
+    model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
+             "fuse_unk": False, "byte_fallback": False, "vocab": {letter: ids[letter] for letter in letters}, "merges": []}
+    (path / "tokenizer.json").write_text(json.dumps(
+        {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None, "pre_tokenizer": bytes_,
+         "post_processor": None, "decoder": bytes_, "model": model}), encoding="utf-8")
+    (path / "tokenizer_config.json").write_text(json.dumps({
+        "bos_token": marks[0], "eos_token": marks[1],
+        "chat_template": "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+                         "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"}), encoding="utf-8")
 
 
 # What is made here: the files by name, each with its writer, and the job, in which FOLDER is where they lie.
@@ -156,15 +233,33 @@ JOBS = {
         "classification": {"binary": True}, "data": {"path": "FOLDER/texts.tsv", "validation_fraction": 0.1, "text": {}},
         "model": {"pretrained": {"path": "FOLDER/bert", "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}},
         "training": {"epochs": 50, "batch_size": 16, "seed": 3, "clip_norm": 1, "schedule": {"cosine": {}}}}),
+    "films": ({"films.tsv": write_films}, {
+        "classification": {}, "data": {"path": "FOLDER/films.tsv", "validation_fraction": 0.1, "text": {"max_tokens": 64}},
+        "model": {"pretrained": {"path": ""}},
+        "training": {"epochs": 3, "batch_size": 32, "seed": 3, "clip_norm": 1, "schedule": {"linear": {}},
+                     "optimizer": {"adamw": {"learning_rate": 0.00005, "weight_decay": 0.01}}}}),
+    "chat": ({"chats.jsonl": write_chats, "llama": write_llama}, {
+        "language_modeling": {"window": 96, "documents": "PACKED"},
+        "data": {"path": "FOLDER/chats.jsonl", "validation_fraction": 0.1, "chat": {}},
+        "model": {"pretrained": {"path": "FOLDER/llama", "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}},
+        "training": {"epochs": 15, "batch_size": 4, "accumulate_batches": 2, "seed": 3, "clip_norm": 1, "schedule": {"linear": {}},
+                     "optimizer": {"adamw": {"learning_rate": 0.0002}}}}),
+    "preferences": ({"preferences.jsonl": write_preferences, "llama": write_llama}, {
+        "preference_optimization": {"window": 96}, "data": {"path": "FOLDER/preferences.jsonl", "validation_fraction": 0.1},
+        "model": {"pretrained": {"path": "FOLDER/llama", "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}},
+        "training": {"epochs": 30, "batch_size": 8, "seed": 3, "clip_norm": 1, "schedule": {"linear": {}},
+                     "optimizer": {"adamw": {"learning_rate": 0.0002}}}}),
 }
 # What the last checkpoint of such a run must have beside weights and optimizer, so that it can be compared.
 SECTIONS = {"agent": {"replay", "episodes"}}
 
 
-def made_job(folder, of, rng):
-    files, job = JOBS[of]
+def made_job(folder, of, checkpoint, rng):
+    files, job = copy.deepcopy(JOBS[of])
     for name, write in files.items():
         write(folder / name, rng)
+    if checkpoint is not None:
+        job["model"]["pretrained"]["path"] = str(real_checkpoint(checkpoint))
     path = folder / "job.json"
     path.write_text(json.dumps({"display_name": "killed", **job}).replace("FOLDER", str(folder)), encoding="utf-8")
     return path
@@ -204,9 +299,24 @@ def await_end(pids):
         time.sleep(0.01)
 
 
+def steps_kept(run_dir):
+    return sorted(int(p.name[5:]) for p in (run_dir / "checkpoints").glob("step-*"))
+
+
 def newest_step(run_dir):
-    steps = [int(p.name[5:]) for p in (run_dir / "checkpoints").glob("step-*")]
-    return max(steps, default=0)
+    return max(steps_kept(run_dir), default=0)
+
+
+def checkpoint_folder(run_dir, step):
+    return run_dir / "checkpoints" / f"step-{step:08d}"
+
+
+def lose_newest(run_dir):
+    """Deletes the newest checkpoint where an older one is left."""
+    steps = steps_kept(run_dir)
+    if len(steps) > 1:
+        shutil.rmtree(checkpoint_folder(run_dir, steps[-1]))
+        print(f"  lost the checkpoint of step {steps[-1]}; the run goes on from step {steps[-2]}", flush=True)
 
 
 def sha256(data):
@@ -215,7 +325,7 @@ def sha256(data):
 
 def last_checkpoint(run_dir):
     """name → SHA-256 of each part of it: files of numbers, the task's sections wherever they lie, and the rest of the run's state."""
-    folder = run_dir / "checkpoints" / f"step-{newest_step(run_dir):08d}"
+    folder = checkpoint_folder(run_dir, newest_step(run_dir))
     state = json.loads((folder / "state.json").read_bytes())
     del state["scalars"]["active_seconds"]  # of the clock
     parts = {f"section-{name}.bin": base64.b64decode(text) for name, text in state.pop("sections").items()}
@@ -252,14 +362,14 @@ def finish(command, log):
         sys.exit(f"FAIL: {' '.join(map(str, command))} ended with {code}")
 
 
-def kill_once(command, log, run_dir, target, rng):
-    """Starts `command`; kills it a random while after the checkpoints have reached `target` steps (or, at 0, while it starts).
-    False if it ended before."""
+def kill_once(command, log, run_dir, target, longest, rng):
+    """Starts `command`; kills it a random while, at most `longest` seconds, after the checkpoints have reached `target` steps (or, at 0, while it
+    starts). False if it ended before."""
     with open(log, "ab") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
     while target > 0 and newest_step(run_dir) < target and process.poll() is None:
         time.sleep(0.002)
-    time.sleep(rng.uniform(0, 0.6) if target == 0 else rng.uniform(0, 0.03))
+    time.sleep(rng.uniform(0, 0.6 if target == 0 else longest))
     workers = children(process.pid)
     if process.poll() is not None:
         return False
@@ -275,15 +385,17 @@ def kill_once(command, log, run_dir, target, rng):
     return code != 0
 
 
-def kill_and_finish(run, begin, run_dir, log, kills, total, rng):
+def kill_and_finish(run, begin, run_dir, log, kills, total, longest, loses, rng):
     """One run in `run_dir`, killed up to `kills` times and resumed each time until it ends; returns how many kills hit it."""
     # Moments in the order of their steps; some fall before the first checkpoint or into a start.
     targets = sorted(0 if rng.random() < 0.2 else rng.randrange(total) for _ in range(kills))
     hit = 0
     for target in targets:
-        if not kill_once([*run, *go_on(begin, run_dir)], log, run_dir, target, rng):
+        if not kill_once([*run, *go_on(begin, run_dir)], log, run_dir, target, longest, rng):
             break  # it has ended
         hit += 1
+        if loses and hit % 2 == 0:
+            lose_newest(run_dir)
     finish([*run, *go_on(begin, run_dir)], log)
     return hit
 
@@ -301,17 +413,23 @@ def main():
     parser.add_argument("--of", choices=JOBS, default="table")
     parser.add_argument("--job", type=pathlib.Path)
     parser.add_argument("--every-steps", type=int, default=500)
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--lose-newest", action="store_true")
+    parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
     print(f"seed {args.seed}: {args.kills} kills", flush=True)
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        job = args.job or made_job(folder, args.of, random.Random(1))
+        job = args.job or made_job(folder, args.of, args.checkpoint, random.Random(1))
         log = folder / "log"
         options = ["--set", f"training.checkpoints.every_steps={args.every_steps}", "--threads", "2"]
+        options += [word for setting in args.set for word in ("--set", setting)]
         whole = folder / "whole"
+        began = time.monotonic()
         finish([args.hone, "run", job, "--run-dir", whole, *options], log)
         total, undisturbed = newest_step(whole), bits(whole)
+        between = (time.monotonic() - began) * min(1, args.every_steps / total)  # seconds, from one checkpoint to the next
         if args.job is None:
             check_sections(args.of, undisturbed)
         # A run that ends before its kills are over is followed by another from the start, so that no machine is too fast for this test.
@@ -319,7 +437,8 @@ def main():
         while kills < args.kills and runs < MOST_RUNS:
             killed = folder / f"killed-{runs}"
             runs += 1
-            kills += kill_and_finish([args.hone, "run"], [job, "--run-dir", killed, *options], killed, log, args.kills - kills, total, rng)
+            kills += kill_and_finish([args.hone, "run"], [job, "--run-dir", killed, *options], killed, log, args.kills - kills, total, between,
+                                     args.lose_newest, rng)
             check_same(undisturbed, bits(killed))
         print(f"{kills} kills hit {runs} runs of {total} steps; {len(undisturbed)} files and parts are the same each time", flush=True)
         if kills < args.kills:

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """What honed carries, measured: an idle server, jobs sent three times over a line that is cut, a long queue, a long history, many
-watchers, predictions, and ghz. Prints one line for each number with the goal beside it; ends 1 where a goal is missed.
+watchers, predictions, a chat beside two jobs that fine-tune its model, and ghz. Prints one line for each number with the goal beside it; ends 1
+where a goal is missed.
 
-    load.py BIN DESCRIPTORS FILL_STORE [--counts-only] [--only idle submits queue watchers predictions ghz] [--submits 2000] [--queued 10000]
-            [--events 10000000] [--watchers 500] [--seconds 30]
+    load.py BIN DESCRIPTORS FILL_STORE [--counts-only] [--only idle submits queue watchers predictions chat ghz] [--submits 2000] [--queued 10000]
+            [--events 10000000] [--watchers 500] [--seconds 30] [--tokens 400]
 
-BIN holds honed and hone-worker. With --counts-only a goal of time, memory or processor that is missed is no failure. ghz is used where it is on the PATH or in ~/go/bin (go install github.com/bojand/ghz/cmd/ghz@latest).
+BIN holds hone, honed and hone-worker. The chat's model is the checkpoint smollm2-135m in HONE_CHECKPOINT_DIR or ~/.cache/hone/checkpoints. With --counts-only a goal of time, memory or processor that is missed is no failure. ghz is used where it is on the PATH or in ~/go/bin (go install github.com/bojand/ghz/cmd/ghz@latest).
 """
 import argparse
 import asyncio
@@ -99,6 +100,33 @@ class Cutter:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()
+
+
+def children(pid):
+    """The processes that `pid` has started and that have not ended."""
+    found = set()
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        found.update(map(int, (task / "children").read_text(encoding="ascii").split()))
+    return [child for child in sorted(found) if "State:\tZ" not in pathlib.Path(f"/proc/{child}/status").read_text(encoding="utf-8")]
+
+
+def memory_of(pids, file):
+    """Bytes of all processes together: proportional set size, private memory that no file holds, and how much of `file` is mapped, once as the
+    sum of the resident pages of each process and once as these share them."""
+    total, inode = collections.Counter(), str(file.stat().st_ino)
+    for pid in pids:
+        mapped = False
+        for line in pathlib.Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
+            key, *rest = line.split()
+            if not key.endswith(":"):  # addresses, rights, offset, device, inode, path
+                mapped = rest[3] == inode
+            elif key in ("Pss:", "Rss:") and mapped:
+                total["file " + key[:-1]] += int(rest[0]) << 10
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+            key, *rest = line.split()
+            if key in ("Pss:", "Pss_Anon:"):
+                total[key[:-1]] += int(rest[0]) << 10
+    return total
 
 
 class Load:
@@ -366,17 +394,95 @@ class Load:
         self.report.line("  p99", percentile(times[1:], 0.99), "ms")
         server.stop()
 
+    def chat(self):
+        """A model is asked while nothing else goes on, and then while two jobs of a thread each learn adapters for it."""
+        checkpoints = pathlib.Path(os.environ.get("HONE_CHECKPOINT_DIR") or pathlib.Path.home() / ".cache" / "hone" / "checkpoints")
+        checkpoint = checkpoints / "smollm2-135m"
+        if not (checkpoint / "model.safetensors").exists():
+            print(f"the chat is left out: there is no checkpoint {checkpoint} (HONE_CHECKPOINT_DIR)")
+            return
+        server = Honed(self.honed, self.folder / "chat", "--jobs", 2, "--threads", 2)
+        chats = self.folder / "chats.jsonl"
+        with chats.open("w", encoding="utf-8") as out:
+            for number in range(2000):
+                question = {"role": "user", "content": f"What is {number} and {number % 7}?"}
+                out.write(json.dumps({"messages": [question, {"role": "assistant", "content": f"It is {number + number % 7}."}]}) + "\n")
+        for arguments in (["models", "import", checkpoint], ["data", "put", "chats", chats]):
+            subprocess.run([self.options.bin / "hone", *arguments], env=dict(os.environ, HONE_SERVER=server.address), check=True,
+                           stdout=subprocess.DEVNULL)
+        channel, list_models = self.stub(server, "ListModels")
+        base = list_models(self.wire.message("ListModelsRequest")()).models[0].name
+        file = self.folder / "chat" / "data" / base / "model.safetensors"
+        self.times_of_tokens(channel, base)  # the process starts
+        alone = self.times_of_tokens(channel, base)
+        starts = server.metrics().split('hone_worker_starts_total{mode="predict"} ')[1].split()[0]
+        self.report.line("chat: processes started for two texts", float(starts), "", 1)
+        self.report.line("chat: time of a token, alone, p50", percentile(alone, 0.5), "ms")
+        self.report.line("  p99", percentile(alone, 0.99), "ms")
+        before = memory_of([server.process.pid, *children(server.process.pid)], file)
+        names = [self.submit_adapters(channel, base, number) for number in range(2)]
+        get, GetJob = self.wire.stub(channel, "GetJob"), self.wire.message("GetJobRequest")
+        while any(get(GetJob(name=name), timeout=60).progress.step < 2 for name in names):
+            if failed := [job.message for name in names if self.wire.enum_name(job := get(GetJob(name=name)), "state") == "FAILED"]:
+                sys.exit(f"a job that was to run beside the chat has failed: {failed[0]}")
+            time.sleep(0.2)
+        steps = [get(GetJob(name=name), timeout=60).progress.step for name in names]
+        began = time.monotonic()
+        beside = self.times_of_tokens(channel, base)
+        seconds = time.monotonic() - began
+        steps = [get(GetJob(name=name), timeout=60).progress.step - step for name, step in zip(names, steps)]
+        self.report.line("chat: time of a token beside two jobs, p50", percentile(beside, 0.5), "ms")
+        self.report.line("  p99", percentile(beside, 0.99), "ms", 3 * percentile(alone, 0.99))
+        self.report.line("  steps of both jobs meanwhile, a second", sum(steps) / seconds, "steps")
+        pids = children(server.process.pid)
+        memory = memory_of([server.process.pid, *pids], file)
+        self.report.line("chat and two jobs: processes that serve or train", len(pids), "", 3, least=True)
+        self.report.line("  the base's file", file.stat().st_size / MIB, "MiB")
+        self.report.line("  of it mapped, as each process counts it", memory["file Rss"] / MIB, "MiB")
+        self.report.line("  of it mapped, shared pages counted once (Pss)", memory["file Pss"] / MIB, "MiB", 1.05 * file.stat().st_size / MIB)
+        self.report.line("  memory of all processes (Pss)", memory["Pss"] / MIB, "MiB")
+        self.report.line("  of it private to a process", memory["Pss_Anon"] / MIB, "MiB")
+        self.report.line("  before the jobs: private to a process", before["Pss_Anon"] / MIB, "MiB")
+        server.stop()
+
+    def submit_adapters(self, channel, base, number):
+        spec = self.wire.message("JobSpec")(display_name=f"adapters {number}")
+        spec.language_modeling.window = 128
+        spec.data.dataset = "chats"
+        spec.data.chat.SetInParent()
+        spec.model.pretrained.model = base
+        spec.model.pretrained.lora.rank = 8
+        spec.training.steps = 20_000  # hours; all batches are gone through while the run is planned, so not more than is needed
+        spec.training.batch_size = 4
+        spec.training.threads = 1
+        spec.training.seed = number + 1
+        return self.wire.stub(channel, "CreateJob")(self.wire.message("CreateJobRequest")(spec=spec), timeout=120).name
+
+    def times_of_tokens(self, channel, model):
+        """Milliseconds that each token of a text took; those that came as one piece took the same."""
+        request = self.wire.message("GenerateRequest")(name=model)
+        request.text.prompt = "Once upon a time there was"
+        request.text.count = self.options.tokens
+        times, last, tokens = [], None, 0
+        for piece in self.wire.stub(channel, "Generate")(request, timeout=1200):
+            now, more = time.monotonic(), piece.tokens - tokens
+            if last is not None:
+                times += [1000 * (now - last) / more] * more
+            last, tokens = now, piece.tokens
+        return times
+
 
 def main():
     parser = argparse.ArgumentParser()
     for name in ("bin", "descriptors", "fill_store"):
         parser.add_argument(name, type=pathlib.Path)
-    parser.add_argument("--only", nargs="+", default=["idle", "submits", "queue", "watchers", "predictions", "ghz"])
+    parser.add_argument("--only", nargs="+", default=["idle", "submits", "queue", "watchers", "predictions", "chat", "ghz"])
     parser.add_argument("--submits", type=int, default=2000)
     parser.add_argument("--queued", type=int, default=10_000)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--watchers", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--tokens", type=int, default=400)
     parser.add_argument("--counts-only", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hone-load-") as folder:

@@ -190,7 +190,15 @@ TEST_F(ModelCacheTest, TheModelUsedLongestAgoMakesRoomForTheBytesOfAnother) {
 }
 #endif
 
-TEST_F(ModelCacheTest, AModelLargerThanTheBoundRunsAndIsLetGoAtOnce) {
+// As a text is written, a call for each of its pieces.
+TEST_F(ModelCacheTest, AModelLargerThanTheBoundStaysForTheCallThatFollowsAtOnce) {
+  options_.max_bytes = 0;
+  Restart();
+  const v1::Model model = Model("a");
+  EXPECT_EQ(Pid(model), Pid(model));
+}
+
+TEST_F(ModelCacheTest, AModelLargerThanTheBoundIsLetGoWhenItIsAskedNoMore) {
   options_.max_bytes = 0;
   Restart();
   const pid_t first = Pid(Model("a"));

@@ -475,7 +475,7 @@ void ForgetTrial(v1::JobSpec& spec) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
+  if (argc != 4 && argc != 6) {
     return 98;
   }
   std::signal(SIGTERM, [](int) { g_terminated = 1; });

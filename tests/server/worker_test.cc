@@ -1,9 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -80,10 +84,11 @@ class WorkerTest : public ::testing::Test {
 
   // What /proc says of a worker: a file of it when it has said its last word. A process that has
   // ended keeps these until it is waited for.
-  std::string ProcOf(const v1::WorkerRequest& request, const std::string& file) {
+  std::string ProcOf(const v1::WorkerRequest& request, const std::string& file, int nice = 0) {
     const auto worker = WorkerProcess::Start(request, {.binary = HONE_WORKER_BINARY,
                                                        .request_path = folder_ + "/request",
-                                                       .output_path = folder_ + "/log"});
+                                                       .output_path = folder_ + "/log",
+                                                       .nice = nice});
     EXPECT_TRUE(worker.ok()) << worker.status();
     bool said = false;
     while (worker.ok()) {
@@ -140,6 +145,20 @@ TEST_F(WorkerTest, SigtermLeavesACheckpointThatTheNextWorkerResumesFrom) {
     resumed = frame.event().has_started() ? frame.event().started().resumed_from_step() : resumed;
   }
   EXPECT_EQ(resumed, step);
+}
+
+// How far a process gives way: the 19th of the fields in /proc/PID/stat; the second one, its name,
+// is in brackets.
+int NiceOf(const std::string& stat) {
+  std::istringstream fields(stat.substr(stat.rfind(')') + 2));
+  std::vector<std::string> all{std::istream_iterator<std::string>(fields), {}};
+  return all.size() > 16 ? std::atoi(all[16].c_str()) : -1;
+}
+
+TEST_F(WorkerTest, GivesWayAsFarAsItIsTold) {
+  const v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  const int ours = NiceOf(ProcOf(request, "stat"));
+  EXPECT_EQ(NiceOf(ProcOf(request, "stat", 3)), std::min(ours + 3, 19));
 }
 
 TEST_F(WorkerTest, ACheckpointThatIsMissingEndsTheRunAsDataLoss) {
