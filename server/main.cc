@@ -71,9 +71,9 @@ int main(int argc, char** argv) {
     log::Error("cannot start", {{"error", server.status().message()}});
     return 1;
   }
-  if (config.insecure_listen) {
-    log::Warning("open without TLS or passwords: whoever can reach it can use it",
-                 {{"address", config.listen}});
+  if ((*server)->is_open_to_others()) {
+    log::Warning("open to everybody: whoever can reach it can use it",
+                 {{"address", config.listen}, {"tls", config.HasTls() ? "yes" : "no"}});
   }
   log::Info(
       absl::StrCat("listening on ", config.listen, " (gRPC, port ", (*server)->port(), ") and ",

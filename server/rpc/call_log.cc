@@ -41,6 +41,7 @@ void LogCall(const Call& call, const absl::Status& status, absl::Duration took) 
          ResourceField(call.resource),
          {"code", absl::StatusCodeToString(status.code())},
          {"ms", absl::ToDoubleMilliseconds(took)},
+         {"caller", call.caller},
          {"peer", call.peer},
          {"error", status.message()}});
 }

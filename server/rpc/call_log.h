@@ -11,6 +11,7 @@ namespace hone::server::rpc {
 struct Call {
   std::string method = "";
   std::string peer = "";
+  std::string caller = "";      // access::Caller's name; "": everybody
   bool changes = false;         // something of the server's
   std::string request_id = "";  // the client's name for the call; "": none
   std::string resource = "";    // "jobs/abc": what it is about; "": not known

@@ -1,5 +1,6 @@
 #include "server/rpc/services.h"
 
+#include "server/rpc/admit.h"
 #include "server/rpc/calls.h"
 #include "server/rpc/download_stream.h"
 #include "server/rpc/generate_stream.h"
@@ -85,8 +86,10 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
 }
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
-    grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
-  return streams_.Open(*request, deps_);
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
+  using Reactor = grpc::ServerWriteReactor<v1::WatchJobResponse>;
+  return OpenFor<Reactor>(*context, "WatchJob", deps_,
+                          [&](const access::Caller&) { return streams_.Open(*request, deps_); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerContext* context,
@@ -99,7 +102,10 @@ grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerCon
 
 grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* TrainingService::DownloadArtifact(
     grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest* request) {
-  return OpenDownload(context, *request, deps_);
+  using Reactor = grpc::ServerWriteReactor<v1::DownloadArtifactResponse>;
+  return OpenFor<Reactor>(*context, "DownloadArtifact", deps_, [&](const access::Caller&) {
+    return OpenDownload(context, *request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetServerInfo(grpc::CallbackServerContext* context,
@@ -126,7 +132,10 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
 
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel(
     grpc::CallbackServerContext* context, const v1::DownloadModelRequest* request) {
-  return OpenDownload(context, *request, deps_);
+  using Reactor = grpc::ServerWriteReactor<v1::DownloadModelResponse>;
+  return OpenFor<Reactor>(*context, "DownloadModel", deps_, [&](const access::Caller&) {
+    return OpenDownload(context, *request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,
@@ -166,7 +175,10 @@ grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* con
 
 grpc::ServerWriteReactor<v1::GenerateResponse>* ModelService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
-  return OpenGeneration(context, *request, deps_);
+  using Reactor = grpc::ServerWriteReactor<v1::GenerateResponse>;
+  return OpenFor<Reactor>(*context, "Generate", deps_, [&](const access::Caller&) {
+    return OpenGeneration(context, *request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContext* context,
@@ -179,7 +191,10 @@ grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContex
 
 grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset(
     grpc::CallbackServerContext* context, v1::Dataset* reply) {
-  return OpenUpload(context->peer(), reply, deps_);
+  using Reactor = grpc::ServerReadReactor<v1::UploadDatasetRequest>;
+  return OpenFor<Reactor>(*context, "UploadDataset", deps_, [&](const access::Caller& caller) {
+    return OpenUpload(context->peer(), caller.name, reply, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* DatasetService::GetDataset(grpc::CallbackServerContext* context,
@@ -257,8 +272,10 @@ grpc::ServerUnaryReactor* SweepService::DeleteSweep(grpc::CallbackServerContext*
 }
 
 grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepService::WatchSweep(
-    grpc::CallbackServerContext*, const v1::WatchSweepRequest* request) {
-  return streams_.Open(*request);
+    grpc::CallbackServerContext* context, const v1::WatchSweepRequest* request) {
+  using Reactor = grpc::ServerWriteReactor<v1::WatchSweepResponse>;
+  return OpenFor<Reactor>(*context, "WatchSweep", deps_,
+                          [&](const access::Caller&) { return streams_.Open(*request); });
 }
 
 }  // namespace hone::server::rpc

@@ -17,10 +17,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/message.h"
 #include "hone/v1/job_resource.pb.h"
 #include "server/jobs/unknown_fields.h"
+#include "server/rpc/admit.h"
 #include "server/rpc/call_log.h"
 #include "server/rpc/deps.h"
 #include "server/rpc/status.h"
@@ -44,8 +46,8 @@ inline int64_t BytesOf(const google::protobuf::Message& message) {
   return static_cast<int64_t>(message.SpaceUsedLong());
 }
 
-// The one wrapper around every unary call: counts, times and logs it, and turns its answer into
-// gRPC's.
+// The one wrapper around every unary call: lets it in, counts, times and logs it, and turns its
+// answer into gRPC's.
 template <typename Reply>
 class Unary {
  public:
@@ -54,7 +56,11 @@ class Unary {
         reply_(reply),
         deps_(deps),
         call_{.method = std::string(method), .peer = context->peer()},
-        begin_(SteadyNow()) {
+        begin_(SteadyNow()),
+        caller_(deps.gate.Admit(CredentialsOf(*context), method)) {
+    if (caller_.ok()) {
+      call_.caller = caller_->name;
+    }
     deps_.registry.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
   }
 
@@ -186,8 +192,9 @@ class Unary {
     grpc::Alarm alarm_;
   };
 
-  // Not OK: the call is refused for its request.
+  // Not OK: the call is refused for who calls, or for its request.
   absl::Status Begin() const {
+    HONE_RETURN_IF_ERROR(caller_.status());
     if (asked_.ok()) {
       reactor_->request = deps_.budget.Take(bytes_);
       if (!reactor_->request.has_value()) {
@@ -245,6 +252,7 @@ class Unary {
   Deps& deps_;
   Call call_;
   absl::Duration begin_;
+  absl::StatusOr<access::Caller> caller_;
   absl::Status asked_;  // what is wrong with the request, whatever the call
   int64_t bytes_ = 0;   // of the request
 };

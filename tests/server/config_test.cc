@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/loopback.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::config {
