@@ -1,5 +1,5 @@
 // honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its
-// folder.
+// folder, `honed token` says who may call.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +14,7 @@
 #include "server/doctor/doctor.h"
 #include "server/log/log.h"
 #include "server/rpc/server.h"
+#include "server/tokens/command.h"
 
 namespace {
 
@@ -44,6 +45,9 @@ void RaiseDescriptorLimit() {
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "doctor") == 0) {
     return hone::server::doctor::Main(argc - 1, argv + 1);
+  }
+  if (argc > 1 && std::strcmp(argv[1], "token") == 0) {
+    return hone::server::tokens::Main(argc - 1, argv + 1);
   }
   const auto parsed = hone::server::config::Parse(argc, argv);
   if (!parsed.ok()) {

@@ -49,6 +49,10 @@ constexpr Entry kLeast[] = {
     {"UpdateModel", Role::kOperator},
     {"DeleteDataset", Role::kOperator},
     {"DeleteSweep", Role::kOperator},
+
+    {"CreateToken", Role::kAdmin},
+    {"ListTokens", Role::kAdmin},
+    {"RevokeToken", Role::kAdmin},
 };
 
 }  // namespace

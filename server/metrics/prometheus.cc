@@ -173,7 +173,8 @@ class Endpoint final : public HttpEndpoint {
 
   std::string Metrics(const Waiting& from) const {
     const absl::Status admitted =
-        options_.admit({.authorization = from.request.authorization,
+        options_.admit({.peer = from.connection.Peer(),
+                        .authorization = from.request.authorization,
                         .has_certificate = from.connection.HasClientCertificate(),
                         .certificate_name = from.connection.ClientCertificateName()});
     if (admitted.ok()) {

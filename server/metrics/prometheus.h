@@ -16,6 +16,7 @@ std::string Render(Registry& registry);
 
 // What a client says of itself.
 struct Visitor {
+  std::string peer;           // its address
   std::string authorization;  // the header; "": none
   bool has_certificate;       // one that TLS has found to be good
   std::string certificate_name;

@@ -1,5 +1,6 @@
 #include "server/net/connection.h"
 
+#include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <poll.h>
@@ -10,6 +11,8 @@
 #include <cerrno>
 #include <limits>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace hone::server::net {
 namespace {
@@ -96,6 +99,20 @@ std::string Connection::ClientCertificateName() const {
       size < 0 ? "" : std::string(reinterpret_cast<char*>(text), static_cast<size_t>(size));
   OPENSSL_free(text);
   return name;
+}
+
+std::string Connection::Peer() const {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  std::array<char, NI_MAXHOST> host;
+  std::array<char, NI_MAXSERV> port;
+  if (::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(),
+                    port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "";
+  }
+  return address.ss_family == AF_INET6 ? absl::StrCat("ipv6:[", host.data(), "]:", port.data())
+                                       : absl::StrCat("ipv4:", host.data(), ":", port.data());
 }
 
 void Connection::End() {

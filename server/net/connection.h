@@ -36,6 +36,9 @@ class Connection {
   // Its common name; "" where there is none.
   std::string ClientCertificateName() const;
 
+  // Its address, as gRPC writes it: ipv4:127.0.0.1:5000.
+  std::string Peer() const;
+
   // Tells the client that nothing more comes.
   void End();
 

@@ -6,10 +6,19 @@
 #include <memory>
 #include <vector>
 
+#include "absl/strings/match.h"
+
 namespace hone::server::rpc {
 
 access::Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
   access::Credentials credentials;
+  credentials.peer = context.peer();
+  // Of all ports of this server, only the one in its folder is no TCP.
+  credentials.is_owner = absl::StartsWith(credentials.peer, "unix:");
+  const auto& metadata = context.client_metadata();
+  if (const auto found = metadata.find("authorization"); found != metadata.end()) {
+    credentials.authorization.assign(found->second.data(), found->second.size());
+  }
   const std::shared_ptr<const grpc::AuthContext> connection = context.auth_context();
   // TLS ends a connection whose certificate is not of an authority of ours.
   if (connection != nullptr && connection->IsPeerAuthenticated()) {

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/access/gate.h"
+#include "server/access/tokens.h"
 #include "server/artifacts/data_directory.h"
 #include "server/config/config.h"
 #include "server/datasets/datasets.h"
@@ -72,6 +73,7 @@ struct Deps {
   sweeps::Driver& sweeps;
   imports::Imports& imports;
   access::Gate& gate;
+  access::Tokens& tokens;
 };
 
 // Called once, on any thread, with a call's answer.

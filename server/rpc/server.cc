@@ -19,6 +19,7 @@
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/descriptor.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/artifacts/control_socket.h"
 #include "server/config/version.h"
 #include "server/log/log.h"
 #include "server/metrics/job_metrics.h"
@@ -160,12 +161,13 @@ class HonedServer final : public Server {
         config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_, *predictors_,
         *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,    *validations_,
         bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_, engine_,
-        stopping_, *sweeps_,    *imports_, *gate_});
+        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-          v1::DatasetService::service_full_name(), v1::SweepService::service_full_name()}) {
+          v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
+          v1::AccessService::service_full_name()}) {
       CountCallsOf(service);
     }
     registry_.Set(Metric::kWorkerConfinement, {"files"}, worker_process::LandlockAbi());
@@ -244,32 +246,34 @@ class HonedServer final : public Server {
  private:
   // FAILED_PRECONDITION: others than this machine may come, and there is no way to know them.
   absl::Status MakeGate() {
+    HONE_ASSIGN_OR_RETURN(tokens_, access::Tokens::Open(*store_, *writer_));
     gate_ = std::make_unique<access::Gate>(
         access::GateOptions{.client_certificates = !config_.tls.client_ca.empty(),
                             .certificate_role = config_.tls_client_role},
-        registry_);
+        *tokens_, registry_);
     if (is_open_to_others() && !config_.insecure_listen) {
       return absl::FailedPreconditionError(
           "--listen or --metrics-listen is not a loopback address, and clients have no way to say "
-          "who they are; name the authority of their certificates with --tls-client-ca, or say "
-          "--insecure-listen if everybody who can reach this server may use it (a private "
-          "network)");
+          "who they are; make a token for each (`honed token create`), name the authority of their "
+          "certificates with --tls-client-ca, or say --insecure-listen if everybody who can reach "
+          "this server may use it (a private network)");
     }
     return absl::OkStatus();
   }
 
+  absl::Status AdmitReader(const metrics::Visitor& visitor) {
+    const access::Credentials credentials = {.peer = visitor.peer,
+                                             .authorization = visitor.authorization,
+                                             .has_certificate = visitor.has_certificate,
+                                             .certificate_name = visitor.certificate_name};
+    return gate_->Admit(credentials, access::Role::kViewer).status();
+  }
+
   metrics::EndpointOptions EndpointOptions() {
-    metrics::EndpointOptions options{.address = config_.metrics_listen,
-                                     .ready = [this] { return IsReady(); },
-                                     .admit =
-                                         [this](const metrics::Visitor& visitor) {
-                                           return gate_
-                                               ->Admit(
-                                                   {.has_certificate = visitor.has_certificate,
-                                                    .certificate_name = visitor.certificate_name},
-                                                   access::Role::kViewer)
-                                               .status();
-                                         }};
+    metrics::EndpointOptions options{
+        .address = config_.metrics_listen,
+        .ready = [this] { return IsReady(); },
+        .admit = [this](const metrics::Visitor& visitor) { return AdmitReader(visitor); }};
     if (certificates_ != nullptr) {
       options.tls = [this] { return certificates_->Now()->context; };
     }
@@ -281,6 +285,10 @@ class HonedServer final : public Server {
     models_ = std::make_unique<ModelService>(*deps_);
     dataset_service_ = std::make_unique<DatasetService>(*deps_);
     sweep_service_ = std::make_unique<SweepService>(*deps_, *sweep_streams_);
+    access_service_ = std::make_unique<AccessService>(*deps_);
+    HONE_ASSIGN_OR_RETURN(artifacts::ControlSocket control,
+                          artifacts::ControlSocket::Make(config_.data_dir));
+    control_ = std::make_unique<artifacts::ControlSocket>(std::move(control));
     grpc::EnableDefaultHealthCheckService(true);
     // Links the description of the service that gRPC answers by itself, for reflection.
     ::grpc::health::v1::HealthCheckRequest::descriptor();
@@ -298,6 +306,8 @@ class HonedServer final : public Server {
     builder.RegisterService(models_.get());
     builder.RegisterService(dataset_service_.get());
     builder.RegisterService(sweep_service_.get());
+    builder.RegisterService(access_service_.get());
+    builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAnswerBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
@@ -314,6 +324,7 @@ class HonedServer final : public Server {
     health.SetServingStatus(v1::ModelService::service_full_name(), true);
     health.SetServingStatus(v1::DatasetService::service_full_name(), true);
     health.SetServingStatus(v1::SweepService::service_full_name(), true);
+    health.SetServingStatus(v1::AccessService::service_full_name(), true);
     return absl::OkStatus();
   }
 
@@ -467,6 +478,7 @@ class HonedServer final : public Server {
   ByteBudget watch_budget_{kWatchBytes};
   SharedText engine_;
   std::unique_ptr<tls::Certificates> certificates_;  // none: plain text
+  std::unique_ptr<access::Tokens> tokens_;           // the writer tells it what is stored
   std::unique_ptr<access::Gate> gate_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
@@ -493,6 +505,8 @@ class HonedServer final : public Server {
   std::unique_ptr<ModelService> models_;
   std::unique_ptr<DatasetService> dataset_service_;
   std::unique_ptr<SweepService> sweep_service_;
+  std::unique_ptr<AccessService> access_service_;
+  std::unique_ptr<artifacts::ControlSocket> control_;  // as long as its server
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<SelfCheck> self_check_;

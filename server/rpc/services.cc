@@ -278,4 +278,26 @@ grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepService::WatchSweep(
                           [&](const access::Caller&) { return streams_.Open(*request); });
 }
 
+grpc::ServerUnaryReactor* AccessService::CreateToken(grpc::CallbackServerContext* context,
+                                                     const v1::CreateTokenRequest* request,
+                                                     v1::CreateTokenResponse* reply) {
+  return Unary(context, "CreateToken", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::CreateToken);
+}
+
+grpc::ServerUnaryReactor* AccessService::ListTokens(grpc::CallbackServerContext* context,
+                                                    const v1::ListTokensRequest* request,
+                                                    v1::ListTokensResponse* reply) {
+  return Unary(context, "ListTokens", deps_, reply).Reads(*request).Now(*request, rpc::ListTokens);
+}
+
+grpc::ServerUnaryReactor* AccessService::RevokeToken(grpc::CallbackServerContext* context,
+                                                     const v1::RevokeTokenRequest* request,
+                                                     v1::Token* reply) {
+  return Unary(context, "RevokeToken", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::RevokeToken);
+}
+
 }  // namespace hone::server::rpc

@@ -17,7 +17,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/message.h"
 #include "hone/v1/job_resource.pb.h"
@@ -82,6 +81,9 @@ class Unary {
     if constexpr (requires { request.name(); }) {
       call_.resource = request.name();
     }
+    if constexpr (requires { request.token_id(); }) {
+      call_.resource = absl::StrCat("tokens/", request.token_id());
+    }
     if constexpr (requires { request.job().name(); }) {
       call_.resource = request.job().name();
     }
@@ -117,6 +119,9 @@ class Unary {
   // For a call that answers at once: `call` returns the answer.
   template <typename Call>
   grpc::ServerUnaryReactor* Now(Call call) const {
+    if (!caller_.ok()) {
+      return Refuse();
+    }
     const absl::Status taken = Begin();
     return Finish(taken.ok() ? call() : absl::StatusOr<Reply>(taken));
   }
@@ -137,6 +142,9 @@ class Unary {
   template <typename Call>
   grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime,
                                   absl::Status late = LateError()) const {
+    if (!caller_.ok()) {
+      return Refuse();
+    }
     if (const absl::Status taken = Begin(); !taken.ok()) {
       return Finish(taken);
     }
@@ -192,9 +200,21 @@ class Unary {
     grpc::Alarm alarm_;
   };
 
-  // Not OK: the call is refused for who calls, or for its request.
+  // For who calls: after a while, if there is memory for those that wait for it.
+  grpc::ServerUnaryReactor* Refuse() const {
+    const absl::Duration delay = DelayOf(caller_.status());
+    if (delay > absl::ZeroDuration()) {
+      reactor_->request = deps_.budget.Take(bytes_);
+      if (reactor_->request.has_value()) {
+        Pending::AnswerAfter(delay, caller_.status(), std::make_shared<Pending>(*this));
+        return reactor_;
+      }
+    }
+    return Finish(caller_.status());
+  }
+
+  // Not OK: the call is refused for its request.
   absl::Status Begin() const {
-    HONE_RETURN_IF_ERROR(caller_.status());
     if (asked_.ok()) {
       reactor_->request = deps_.budget.Take(bytes_);
       if (!reactor_->request.has_value()) {
