@@ -35,9 +35,10 @@ class RefusedStream final : public Reactor {
     const grpc::Status end = observed.End(why);
     const absl::Duration delay = DelayOf(why);
     if (delay == absl::ZeroDuration()) {
-      return this->Finish(end);
+      this->Finish(end);
+    } else {
+      alarm_.Set(absl::ToChronoTime(absl::Now() + delay), [this, end](bool) { this->Finish(end); });
     }
-    alarm_.Set(absl::ToChronoTime(absl::Now() + delay), [this, end](bool) { this->Finish(end); });
   }
   void OnDone() override { delete this; }
 

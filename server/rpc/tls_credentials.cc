@@ -27,8 +27,10 @@ grpc_ssl_certificate_config_reload_status Fetch(void* source,
   }
   const grpc_ssl_pem_key_cert_pair pair = {.private_key = identity->key.c_str(),
                                            .cert_chain = identity->certificate.c_str()};
-  *config = grpc_ssl_server_certificate_config_create(
-      identity->client_ca.empty() ? nullptr : identity->client_ca.c_str(), &pair, 1);
+  // gRPC wants authorities also where it asks nobody for a certificate, and does not use them then.
+  const std::string& authorities =
+      identity->client_ca.empty() ? identity->certificate : identity->client_ca;
+  *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
   from.given = identity->version;
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
