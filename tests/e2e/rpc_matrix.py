@@ -90,7 +90,7 @@ EXPECTED = {
     "DeleteDataset": by_name("datasets", "datasets/nobody", (Code.FAILED_PRECONDITION, "jobs/")),
     "ValidateDataset": by_name("datasets", "datasets/nobody"),
     "CreateToken": {"empty": (Code.INVALID_ARGUMENT, "role: must be"), "huge field": (Code.INVALID_ARGUMENT, "token_id: must be"), "huge message": TOO_LARGE,
-                    "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "tokens/known"), "deleted": FINE, "unknown name": NO_NAME},
+                    "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "tokens/known"), "deleted": NO_NAME, "unknown name": NO_NAME},
     "ListTokens": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
                    "deleted": NO_NAME, "unknown name": NO_NAME},
     "RevokeToken": {**by_name("tokens", "tokens/nobody"), "deleted": (Code.NOT_FOUND, "tokens/gone")},
