@@ -7,6 +7,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -43,6 +44,9 @@ void RaiseDescriptorLimit() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // What is to be said of a connection the log says; gRPC's own lines, which any stranger's bad
+  // handshake makes, are none of the log's.
+  ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (argc > 1 && std::strcmp(argv[1], "doctor") == 0) {
     return hone::server::doctor::Main(argc - 1, argv + 1);
   }

@@ -15,7 +15,7 @@ namespace hone::client::cli {
 
 std::unique_ptr<Client> Globals::Connect() const {
   Access complete = access;
-  complete.tls = access.tls || !access.ca_file.empty() || !access.certificate_file.empty();
+  complete.tls = tls();
   const char* const token = std::getenv("HONE_TOKEN");
   if (!token_file.empty()) {
     absl::StatusOr<std::string> read = ReadToken(token_file);
@@ -46,9 +46,12 @@ int Fail(const absl::Status& status, const Globals& globals) {
   const std::string message(status.message());
   const bool unreachable =
       IsBrokenLine(status) || (IsLineError(status) && absl::IsDeadlineExceeded(status));
-  const std::string text = unreachable ? absl::StrCat("cannot reach the server at ",
-                                                      globals.access.address, ": ", message)
-                                       : message;
+  // What a server with TLS looks like from here.
+  const bool closed = !globals.tls() && absl::StrContains(message, "Socket closed");
+  const std::string text =
+      unreachable ? absl::StrCat("cannot reach the server at ", globals.access.address, ": ",
+                                 message, closed ? " (if the server has TLS, say --tls)" : "")
+                  : message;
   std::fprintf(stderr, "hone: %s\n", text.c_str());
   if (globals.json) {
     const nlohmann::ordered_json error = {
@@ -173,6 +176,8 @@ bool ExplainMissingCommand(const CLI::App& app) {
 }  // namespace
 
 int Main(int argc, char** argv) {
+  // The errors of calls say what there is to say, in their own words.
+  ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   // A reader that has gone is seen as an error of the write, and a worker that has gone as the end
   // of its pipe.
   std::signal(SIGPIPE, SIG_IGN);

@@ -29,6 +29,9 @@ struct Globals {
   int exit_code = kSuccess;          // set by the command that ran
   Interrupts* interrupts = nullptr;  // Main's; never null while a command runs
 
+  bool tls() const {
+    return access.tls || !access.ca_file.empty() || !access.certificate_file.empty();
+  }
   // Throws CLI::ValidationError, which Main prints: what was said of TLS or the token is wrong.
   std::unique_ptr<Client> Connect() const;
 };

@@ -78,7 +78,8 @@ absl::StatusOr<Caller> Gate::FindByToken(const Credentials& credentials) {
   }
   return Caller{.name = absl::StrCat("token:", found.token.id),
                 .role = RoleOfName(found.token.role).value_or(Role::kViewer),
-                .project = found.token.project};
+                .project = found.token.project,
+                .token_hash = found.token.hash};
 }
 
 absl::StatusOr<Caller> Gate::Find(const Credentials& credentials) {
@@ -100,6 +101,13 @@ absl::StatusOr<Caller> Gate::Find(const Credentials& credentials) {
       "this server must know who calls: ", kHow,
       options_.client_certificates ? ", or a client certificate (hone: --tls-cert, --tls-key)"
                                    : ""));
+}
+
+absl::Status Gate::StillAdmitted(const Caller& caller) const {
+  return caller.token_hash.empty() ||
+                 tokens_.StandingOf(caller.token_hash, absl::Now()) == Tokens::Standing::kValid
+             ? absl::OkStatus()
+             : TokenRefused(absl::StrCat(caller.name, " was revoked, or is past its time"));
 }
 
 absl::StatusOr<Caller> Gate::Admit(const Credentials& credentials, Role least) {

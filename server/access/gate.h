@@ -29,6 +29,7 @@ struct Caller {
   std::string name = "";        // for the log: "owner", "token:ci"; "": anybody
   Role role = Role::kOperator;  // who may do what, only those say who are known
   std::string project = "";     // a token's; nothing depends on it yet
+  std::string token_hash = "";  // "": it showed none
 };
 
 struct GateOptions {
@@ -50,7 +51,9 @@ class Gate {
   // the reason TOKEN_REFUSED, and the caller should wait for a while before it is told.
   // PERMISSION_DENIED: the caller has not the role that `rpc` needs.
   absl::StatusOr<Caller> Admit(const Credentials& credentials, absl::string_view rpc);
-  // The same for what is no RPC.
+  // For what goes on for long: UNAUTHENTICATED when the caller's token counts no more.
+  absl::Status StillAdmitted(const Caller& caller) const;
+  // The same as Admit for what is no RPC.
   absl::StatusOr<Caller> Admit(const Credentials& credentials, Role least);
 
  private:

@@ -68,10 +68,22 @@ absl::StatusOr<std::unique_ptr<Tokens>> Tokens::Open(const store::JobStore& stor
   return tokens;
 }
 
+Tokens::Standing Tokens::Judge(const store::Token& token, absl::Time now) {
+  return token.revoked != absl::InfiniteFuture() ? Standing::kRevoked
+         : token.expires <= now                  ? Standing::kExpired
+                                                 : Standing::kValid;
+}
+
 void Tokens::Keep(const store::Token& token) {
   const std::lock_guard lock(mutex_);
   by_hash_[token.hash] = token;
   any_ = true;
+}
+
+Tokens::Standing Tokens::StandingOf(const std::string& hash, absl::Time now) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = by_hash_.find(hash);
+  return it == by_hash_.end() ? Standing::kUnknown : Judge(it->second, now);
 }
 
 Tokens::Found Tokens::Find(absl::string_view secret, absl::Time now) {
@@ -85,9 +97,7 @@ Tokens::Found Tokens::Find(absl::string_view secret, absl::Time now) {
       return found;
     }
     store::Token& token = it->second;
-    found.standing = token.revoked != absl::InfiniteFuture() ? Standing::kRevoked
-                     : token.expires <= now                  ? Standing::kExpired
-                                                             : Standing::kValid;
+    found.standing = Judge(token, now);
     tell = found.standing == Standing::kValid && now - token.used >= kTellUseEvery;
     if (tell) {
       token.used = now;

@@ -45,6 +45,8 @@ class Tokens {
   };
   // By its hash: how long this takes tells nothing of any token. A valid one is used now.
   Found Find(absl::string_view secret, absl::Time now);
+  // Of one that was found, by its hash.
+  Standing StandingOf(const std::string& hash, absl::Time now) const;
 
   // `done` is called once it is durable and counts. Errors of TokenStore.
   using Done = std::function<void(absl::StatusOr<store::Token>)>;
@@ -56,6 +58,7 @@ class Tokens {
 
  private:
   explicit Tokens(store::Writer& writer) : writer_(writer) {}
+  static Standing Judge(const store::Token& token, absl::Time now);
   void Keep(const store::Token& token);
 
   store::Writer& writer_;

@@ -11,7 +11,8 @@ namespace hone::server::artifacts {
 // control/socket, in a folder that is for its owner alone. Keep it as long as its address is used.
 class ControlSocket {
  public:
-  // For the server: makes the folder. Errors of engine/base/files.h.
+  // For the server: makes the folder. Errors of engine/base/files.h, and of a file system that has
+  // no sockets.
   static absl::StatusOr<ControlSocket> Make(const std::string& root);
   // For who calls. UNAVAILABLE: no server that listens there uses the folder.
   static absl::StatusOr<ControlSocket> Open(const std::string& root);
@@ -21,6 +22,9 @@ class ControlSocket {
 
  private:
   explicit ControlSocket(OwnedFd folder) : folder_(std::move(folder)) {}
+
+  // gRPC would not start without it, and not say why.
+  absl::Status TryToBind() const;
 
   OwnedFd folder_;
 };

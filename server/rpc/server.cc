@@ -286,9 +286,14 @@ class HonedServer final : public Server {
     dataset_service_ = std::make_unique<DatasetService>(*deps_);
     sweep_service_ = std::make_unique<SweepService>(*deps_, *sweep_streams_);
     access_service_ = std::make_unique<AccessService>(*deps_);
-    HONE_ASSIGN_OR_RETURN(artifacts::ControlSocket control,
-                          artifacts::ControlSocket::Make(config_.data_dir));
-    control_ = std::make_unique<artifacts::ControlSocket>(std::move(control));
+    absl::StatusOr<artifacts::ControlSocket> control =
+        artifacts::ControlSocket::Make(config_.data_dir);
+    if (control.ok()) {
+      control_ = std::make_unique<artifacts::ControlSocket>(*std::move(control));
+    } else {
+      log::Warning("`honed token` cannot reach this server while it runs",
+                   {{"error", control.status().message()}});
+    }
     grpc::EnableDefaultHealthCheckService(true);
     // Links the description of the service that gRPC answers by itself, for reflection.
     ::grpc::health::v1::HealthCheckRequest::descriptor();
@@ -307,7 +312,9 @@ class HonedServer final : public Server {
     builder.RegisterService(dataset_service_.get());
     builder.RegisterService(sweep_service_.get());
     builder.RegisterService(access_service_.get());
-    builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
+    if (control_ != nullptr) {
+      builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
+    }
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAnswerBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);

@@ -88,8 +88,9 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
 grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
     grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
   using Reactor = grpc::ServerWriteReactor<v1::WatchJobResponse>;
-  return OpenFor<Reactor>(*context, "WatchJob", deps_,
-                          [&](const access::Caller&) { return streams_.Open(*request, deps_); });
+  return OpenFor<Reactor>(*context, "WatchJob", deps_, [&](const access::Caller& caller) {
+    return streams_.Open(*request, caller, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerContext* context,
@@ -274,8 +275,9 @@ grpc::ServerUnaryReactor* SweepService::DeleteSweep(grpc::CallbackServerContext*
 grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepService::WatchSweep(
     grpc::CallbackServerContext* context, const v1::WatchSweepRequest* request) {
   using Reactor = grpc::ServerWriteReactor<v1::WatchSweepResponse>;
-  return OpenFor<Reactor>(*context, "WatchSweep", deps_,
-                          [&](const access::Caller&) { return streams_.Open(*request); });
+  return OpenFor<Reactor>(*context, "WatchSweep", deps_, [&](const access::Caller& caller) {
+    return streams_.Open(*request, caller);
+  });
 }
 
 grpc::ServerUnaryReactor* AccessService::CreateToken(grpc::CallbackServerContext* context,

@@ -19,7 +19,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
 from grpc import StatusCode as Code  # noqa: E402
-from honed import LONGEST_SECONDS, Honed, wait_until  # noqa: E402
+from honed import LONGEST_SECONDS, Honed, wait_until, write_mirror, write_sleeper  # noqa: E402
 from wire import Wire  # noqa: E402
 
 ROLES = ("viewer", "submitter", "operator", "admin")
@@ -173,8 +173,8 @@ class Tokens(unittest.TestCase):
         self.folder = pathlib.Path(temporary.name)
         self.data = self.folder / "data"
 
-    def serve(self):
-        server = Honed(OPTIONS.bin / "honed", self.folder)
+    def serve(self, *options):
+        server = Honed(OPTIONS.bin / "honed", self.folder, *options)
         self.addCleanup(server.stop)
         return server
 
@@ -206,6 +206,27 @@ class Tokens(unittest.TestCase):
         again = create(self.data, "ci", "viewer")
         self.assertEqual(self.hone(server, "jobs", "list", token=again).returncode, 0)
         self.assertNotEqual(token, again)
+
+    def test_a_watch_ends_when_its_token_is_revoked(self):
+        server = self.serve("--worker", write_sleeper(self.folder, OPTIONS.bin / "hone-worker"), "--grace-seconds", 1, "--data-mirror",
+                            write_mirror(self.folder / "mirror"))
+        metadata = [("authorization", f"Bearer {create(self.data, 'ci', 'submitter')}")]
+        wire = Wire(OPTIONS.descriptors)
+        channel = grpc.insecure_channel(server.address)
+        self.addCleanup(channel.close)
+        request = wire.message("CreateJobRequest")()
+        request.spec.display_name = "SLEEPS"
+        request.spec.classification.SetInParent()
+        request.spec.data.dataset = "wine"
+        request.spec.model.layers.add().dense.units = 3
+        request.spec.training.epochs = 1
+        job = wire.stub(channel, "CreateJob")(request, metadata=metadata, timeout=LONGEST_SECONDS)
+        watch = wire.stub(channel, "WatchJob")(wire.message("WatchJobRequest")(name=job.name), metadata=metadata, timeout=LONGEST_SECONDS)
+        next(watch)
+        self.assertEqual(token_command(self.data, "revoke", "ci").returncode, 0)
+        with self.assertRaises(grpc.RpcError) as raised:
+            list(watch)
+        self.assertEqual(raised.exception.code(), Code.UNAUTHENTICATED)
 
     def test_wrong_ones_are_not_made(self):
         self.assertIn("no store.db", token_command(self.data, "list").stderr)
