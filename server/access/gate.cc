@@ -45,11 +45,10 @@ void Gate::Note(absl::string_view reason, const Credentials& credentials,
     log_at_ = now + kLogEvery;
     unlogged = std::exchange(unlogged_, 0);
   }
-  log::Warning("a caller showed a token that does not count",
-               {{"reason", reason},
-                {"token", token.id},
-                {"peer", credentials.peer},
-                {"others_since_the_last_line", unlogged}});
+  log::Warning("a caller is not known", {{"reason", reason},
+                                         {"token", token.id},
+                                         {"peer", credentials.peer},
+                                         {"others_since_the_last_line", unlogged}});
 }
 
 absl::StatusOr<Caller> Gate::FindByToken(const Credentials& credentials) {
@@ -96,7 +95,7 @@ absl::StatusOr<Caller> Gate::Find(const Credentials& credentials) {
     return Caller{.name = absl::StrCat("certificate:", credentials.certificate_name),
                   .role = options_.certificate_role};
   }
-  registry_.Add(metrics::Metric::kCallersRefused, {"no_credential"}, 1);
+  Note("no_credential", credentials, {});
   return absl::UnauthenticatedError(absl::StrCat(
       "this server must know who calls: ", kHow,
       options_.client_certificates ? ", or a client certificate (hone: --tls-cert, --tls-key)"

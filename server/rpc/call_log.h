@@ -18,7 +18,8 @@ struct Call {
 };
 
 // One line for a call that has ended: all that change something; those that only read at level
-// debug, and only where they failed. What is the server's own fault is an error in any case.
+// debug, and only where they failed, as are those of callers who are not known: the gate logs them,
+// and no stranger fills the log. What is the server's own fault is an error in any case.
 void LogCall(const Call& call, const absl::Status& status, absl::Duration took);
 
 }  // namespace hone::server::rpc

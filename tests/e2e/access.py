@@ -162,7 +162,7 @@ class Calls(unittest.TestCase):
             for text in texts:
                 self.assertNotIn(token.encode(), text)
         log = texts[0].decode()
-        self.assertIn("a caller showed a token that does not count", log)
+        self.assertIn("a caller is not known", log)
         self.assertIn("caller=token:admin", log)
 
 
