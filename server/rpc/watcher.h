@@ -47,8 +47,12 @@ class Watcher : public grpc::ServerWriteReactor<Response>,
     Pump();
   }
 
-  // Once a second: ends where the caller's token counts no more.
+  // Once a second: ends where the caller's token counts no more. Not at once: it may be among the
+  // open ones and not have begun.
   void CheckCaller() {
+    if (SteadyNow() - made_ < absl::Seconds(1)) {
+      return;
+    }
     const absl::Status admitted = gate_.StillAdmitted(caller_);
     if (admitted.ok()) {
       return;
@@ -69,8 +73,9 @@ class Watcher : public grpc::ServerWriteReactor<Response>,
   Watcher(ObservedStream observed, access::Caller caller, const access::Gate& gate)
       : gate_(gate),
         caller_(std::move(caller)),
+        made_(SteadyNow()),
         observed_(std::move(observed)),
-        last_write_(SteadyNow()) {}
+        last_write_(made_) {}
 
   // From here on it lives until gRPC is done with it. Comes first.
   void Hold() { self_ = this->shared_from_this(); }
@@ -141,6 +146,7 @@ class Watcher : public grpc::ServerWriteReactor<Response>,
 
   const access::Gate& gate_;
   const access::Caller caller_;
+  const absl::Duration made_;  // SteadyNow()
   ObservedStream observed_;
   absl::Duration last_write_;  // SteadyNow()
   bool writing_ = false;
