@@ -27,5 +27,6 @@ VOLUME /data
 ENV HONED_DATA_DIR=/data
 EXPOSE 50051 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["hone", "jobs", "list", "--limit", "1"]
-# Only the container itself reaches this server until HONED_LISTEN and HONED_INSECURE_LISTEN say otherwise: see deploy/compose.yaml.
+# Only the container itself reaches this server until HONED_LISTEN says otherwise, with HONED_TLS_CERT and so on (deploy/README.md, "Doors"; then
+# HONE_TLS_CA and, of a viewer, HONE_TOKEN_FILE tell the health check above how to reach it) or with HONED_INSECURE_LISTEN (deploy/compose.yaml).
 CMD ["honed"]

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
@@ -13,6 +14,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "client/errors.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -33,6 +36,7 @@ constexpr absl::Duration kMostRetrying = absl::Seconds(30);
 constexpr absl::Duration kLongestWait = absl::Milliseconds(100);
 // A job of a thousand classes has a confusion matrix of a million counts.
 constexpr int kMaxMessageBytes = 64 << 20;
+constexpr int64_t kMaxPemBytes = int64_t{1} << 20;
 
 // gRPC's codes are absl's. The wrong fields of a BadRequest are added where the message does not
 // name them. A server's answer always has details, an error of gRPC itself never.
@@ -91,8 +95,9 @@ class GrpcServerStream final : public ServerStream<Response> {
 
 class GrpcClient final : public Client {
  public:
-  explicit GrpcClient(const std::shared_ptr<grpc::Channel>& channel)
+  GrpcClient(const std::shared_ptr<grpc::Channel>& channel, std::string token)
       : channel_(channel),
+        token_(std::move(token)),
         training_(v1::TrainingService::NewStub(channel)),
         models_(v1::ModelService::NewStub(channel)),
         datasets_(v1::DatasetService::NewStub(channel)),
@@ -154,7 +159,10 @@ class GrpcClient final : public Client {
   }
   std::unique_ptr<WatchStream> WatchJob(const v1::WatchJobRequest& request) override {
     return std::make_unique<GrpcServerStream<v1::WatchJobResponse>>(
-        [&](grpc::ClientContext* context) { return training_->WatchJob(context, request); });
+        [&](grpc::ClientContext* context) {
+          SayWho(*context);
+          return training_->WatchJob(context, request);
+        });
   }
   absl::StatusOr<v1::ServerInfo> GetServerInfo() override {
     return Call<v1::ServerInfo>(*training_, &v1::TrainingService::Stub::GetServerInfo,
@@ -189,6 +197,7 @@ class GrpcClient final : public Client {
       const v1::GenerateRequest& request,
       const std::function<absl::Status(const v1::GenerateResponse&)>& sink) override {
     grpc::ClientContext context;
+    SayWho(context);
     return Pour(*models_->Generate(&context, request), context, sink);
   }
 
@@ -196,6 +205,7 @@ class GrpcClient final : public Client {
       const std::string& name,
       const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) override {
     grpc::ClientContext context;
+    SayWho(context);
     v1::DownloadModelRequest request;
     request.set_name(name);
     return Pour(*models_->DownloadModel(&context, request), context, sink);
@@ -210,6 +220,7 @@ class GrpcClient final : public Client {
       const v1::DownloadArtifactRequest& request,
       const std::function<absl::Status(const v1::DownloadArtifactResponse&)>& sink) override {
     grpc::ClientContext context;
+    SayWho(context);
     return Pour(*training_->DownloadArtifact(&context, request), context, sink);
   }
 
@@ -223,6 +234,7 @@ class GrpcClient final : public Client {
       const v1::UploadHeader& header,
       const std::function<absl::Status(std::string& chunk)>& next) override {
     grpc::ClientContext context;
+    SayWho(context);
     v1::Dataset dataset;
     const auto writer = datasets_->UploadDataset(&context, &dataset);
     v1::UploadDatasetRequest message;
@@ -311,7 +323,10 @@ class GrpcClient final : public Client {
     v1::WatchSweepRequest request;
     request.set_name(name);
     return std::make_unique<GrpcServerStream<v1::WatchSweepResponse>>(
-        [&](grpc::ClientContext* context) { return sweeps_->WatchSweep(context, request); });
+        [&](grpc::ClientContext* context) {
+          SayWho(*context);
+          return sweeps_->WatchSweep(context, request);
+        });
   }
 
  private:
@@ -338,6 +353,7 @@ class GrpcClient final : public Client {
     const absl::Duration give_up = SteadyNow() + kMostRetrying;
     for (;;) {
       grpc::ClientContext context;
+      SayWho(context);
       context.set_deadline(std::chrono::system_clock::now() + deadline);
       Response response;
       const grpc::Status status = (stub.*method)(&context, request, &response);
@@ -353,16 +369,45 @@ class GrpcClient final : public Client {
     }
   }
 
+  // Before each call.
+  void SayWho(grpc::ClientContext& context) const {
+    if (!token_.empty()) {
+      context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+    }
+  }
+
   const std::shared_ptr<grpc::Channel> channel_;
+  const std::string token_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
   const std::unique_ptr<v1::SweepService::Stub> sweeps_;
 };
 
+// Without a file of authorities gRPC takes the system's.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const Access& access) {
+  if (!access.tls) {
+    return grpc::InsecureChannelCredentials();
+  }
+  grpc::SslCredentialsOptions options;
+  for (const auto& [path, text] : {std::pair(access.ca_file, &options.pem_root_certs),
+                                   std::pair(access.certificate_file, &options.pem_cert_chain),
+                                   std::pair(access.key_file, &options.pem_private_key)}) {
+    if (!path.empty()) {
+      HONE_ASSIGN_OR_RETURN(*text, ReadFile(path, kMaxPemBytes));
+      // gRPC would only say that no connection can be made.
+      if (!absl::StrContains(*text, "-----BEGIN ")) {
+        return absl::InvalidArgumentError(absl::StrCat(path, ": must be in PEM form"));
+      }
+    }
+  }
+  return grpc::SslCredentials(options);
+}
+
 }  // namespace
 
-std::unique_ptr<Client> Client::ForServer(const std::string& address) {
+absl::StatusOr<std::unique_ptr<Client>> Client::For(const Access& access) {
+  HONE_RETURN_IF_ERROR(Check(access));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   // gRPC would wait for up to two minutes before it looks again for a server that was away.
@@ -373,9 +418,21 @@ std::unique_ptr<Client> Client::ForServer(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return std::make_unique<GrpcClient>(grpc::CreateCustomChannel(
-      absl::StrContains(address, ':') ? address : absl::StrCat(address, ":", kDefaultPort),
-      grpc::InsecureChannelCredentials(), arguments));
+  if (!access.tls && !access.token.empty()) {
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // which would read the token
+  }
+  HONE_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                        CredentialsOf(access));
+  const std::string& address = access.address;
+  return std::make_unique<GrpcClient>(
+      grpc::CreateCustomChannel(
+          absl::StrContains(address, ':') ? address : absl::StrCat(address, ":", kDefaultPort),
+          credentials, arguments),
+      access.token);
+}
+
+std::unique_ptr<Client> Client::ForServer(const std::string& address) {
+  return *For({.address = address});
 }
 
 }  // namespace hone::client

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/access.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/job_resource.pb.h"
 #include "hone/v1/model_service.pb.h"
@@ -38,7 +39,9 @@ using SweepWatchStream = ServerStream<v1::WatchSweepResponse>;
 // again while the server asks for it within 30 seconds. Thread safe. Streams must not outlive it.
 class Client {
  public:
-  // Does not connect yet. `address`: host:port; port 50051 where it has none.
+  // Does not connect yet. Errors of Check, and of the files.
+  static absl::StatusOr<std::unique_ptr<Client>> For(const Access& access);
+  // In plain text, as nobody.
   static std::unique_ptr<Client> ForServer(const std::string& address);
   virtual ~Client() = default;
 

@@ -1,5 +1,5 @@
 // honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its
-// folder.
+// folder, `honed token` says who may call.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 #include "server/doctor/doctor.h"
 #include "server/log/log.h"
 #include "server/rpc/server.h"
+#include "server/tokens/command.h"
 
 namespace {
 
@@ -42,8 +44,14 @@ void RaiseDescriptorLimit() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // What is to be said of a connection the log says; gRPC's own lines, which any stranger's bad
+  // handshake makes, are none of the log's.
+  ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (argc > 1 && std::strcmp(argv[1], "doctor") == 0) {
     return hone::server::doctor::Main(argc - 1, argv + 1);
+  }
+  if (argc > 1 && std::strcmp(argv[1], "token") == 0) {
+    return hone::server::tokens::Main(argc - 1, argv + 1);
   }
   const auto parsed = hone::server::config::Parse(argc, argv);
   if (!parsed.ok()) {
@@ -71,9 +79,9 @@ int main(int argc, char** argv) {
     log::Error("cannot start", {{"error", server.status().message()}});
     return 1;
   }
-  if (config.insecure_listen) {
-    log::Warning("open without TLS or passwords: whoever can reach it can use it",
-                 {{"address", config.listen}});
+  if ((*server)->is_open_to_others()) {
+    log::Warning("open to everybody: whoever can reach it can use it",
+                 {{"address", config.listen}, {"tls", config.HasTls() ? "yes" : "no"}});
   }
   log::Info(
       absl::StrCat("listening on ", config.listen, " (gRPC, port ", (*server)->port(), ") and ",

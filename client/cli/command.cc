@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
@@ -11,6 +12,26 @@
 #include "client/jobfile/print.h"
 
 namespace hone::client::cli {
+
+std::unique_ptr<Client> Globals::Connect() const {
+  Access complete = access;
+  complete.tls = tls();
+  const char* const token = std::getenv("HONE_TOKEN");
+  if (!token_file.empty()) {
+    absl::StatusOr<std::string> read = ReadToken(token_file);
+    if (!read.ok()) {
+      throw CLI::ValidationError("--token-file", std::string(read.status().message()));
+    }
+    complete.token = *std::move(read);
+  } else if (token != nullptr) {
+    complete.token = token;
+  }
+  absl::StatusOr<std::unique_ptr<Client>> client = Client::For(complete);
+  if (!client.ok()) {
+    throw CLI::ValidationError(std::string(client.status().message()));
+  }
+  return *std::move(client);
+}
 
 CLI::App* AddCommand(CLI::App& parent, Globals& globals, const std::string& name,
                      const std::string& description, std::function<int()> body) {
@@ -25,8 +46,11 @@ int Fail(const absl::Status& status, const Globals& globals) {
   const std::string message(status.message());
   const bool unreachable =
       IsBrokenLine(status) || (IsLineError(status) && absl::IsDeadlineExceeded(status));
+  // What a server with TLS looks like from here.
+  const bool closed = !globals.tls() && absl::StrContains(message, "Socket closed");
   const std::string text =
-      unreachable ? absl::StrCat("cannot reach the server at ", globals.server, ": ", message)
+      unreachable ? absl::StrCat("cannot reach the server at ", globals.access.address, ": ",
+                                 message, closed ? " (if the server has TLS, say --tls)" : "")
                   : message;
   std::fprintf(stderr, "hone: %s\n", text.c_str());
   if (globals.json) {
@@ -152,6 +176,8 @@ bool ExplainMissingCommand(const CLI::App& app) {
 }  // namespace
 
 int Main(int argc, char** argv) {
+  // The errors of calls say what there is to say, in their own words.
+  ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   // A reader that has gone is seen as an error of the write, and a worker that has gone as the end
   // of its pipe.
   std::signal(SIGPIPE, SIG_IGN);
@@ -162,12 +188,27 @@ int Main(int argc, char** argv) {
   Globals globals;
   globals.interrupts = &interrupts;
   std::string output = "text";
-  app.add_option("--server", globals.server, "address of the server, host:port")
+  app.add_option("--server", globals.access.address, "address of the server, host:port")
       ->envname("HONE_SERVER")
       ->check([](const std::string& address) {
         return address.empty() ? "must be host:port, such as 127.0.0.1:50051" : "";
       })
       ->capture_default_str();
+  app.add_flag("--tls", globals.access.tls,
+               "the server has TLS; the system's authorities vouch for it")
+      ->envname("HONE_TLS");
+  app.add_option("--tls-ca", globals.access.ca_file,
+                 "the authority that vouches for the server, in PEM form; means --tls")
+      ->envname("HONE_TLS_CA");
+  app.add_option("--tls-cert", globals.access.certificate_file,
+                 "your certificate, in PEM form, for a server that asks for one; means --tls")
+      ->envname("HONE_TLS_CERT");
+  app.add_option("--tls-key", globals.access.key_file, "its private key, in PEM form")
+      ->envname("HONE_TLS_KEY");
+  app.add_option("--token-file", globals.token_file,
+                 "a file that only you may read, with the token that says who you are; default: "
+                 "the token in HONE_TOKEN, if there is one")
+      ->envname("HONE_TOKEN_FILE");
   app.add_option("--output", output,
                  "text, or json: one JSON object a line, the last one the result")
       ->check(CLI::IsMember({"text", "json"}))

@@ -23,12 +23,17 @@ enum ExitCode {
 
 // What every command is told.
 struct Globals {
-  std::string server = "127.0.0.1:50051";
+  Access access;
+  std::string token_file;  // "": the token is HONE_TOKEN's, if it has one
   bool json = false;
   int exit_code = kSuccess;          // set by the command that ran
   Interrupts* interrupts = nullptr;  // Main's; never null while a command runs
 
-  std::unique_ptr<Client> Connect() const { return Client::ForServer(server); }
+  bool tls() const {
+    return access.tls || !access.ca_file.empty() || !access.certificate_file.empty();
+  }
+  // Throws CLI::ValidationError, which Main prints: what was said of TLS or the token is wrong.
+  std::unique_ptr<Client> Connect() const;
 };
 
 // Makes a subcommand that every shared option works on. `body` runs when it was given and returns

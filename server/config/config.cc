@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "engine/base/cpu.h"
+#include "engine/base/loopback.h"
 #include "engine/base/status.h"
 #include "server/config/version.h"
 #include "server/worker_process/worker_process.h"
@@ -98,10 +99,31 @@ void Declare(CLI::App& app, Config& config) {
   app.add_option("--listen", config.listen, "Address for clients (gRPC)")
       ->envname("HONED_LISTEN")
       ->capture_default_str();
+  app.add_option("--tls-cert", config.tls.certificate,
+                 "The server's certificate and its chain, in PEM form: both addresses are TLS only")
+      ->envname("HONED_TLS_CERT");
+  app.add_option("--tls-key", config.tls.key, "The certificate's private key, in PEM form")
+      ->envname("HONED_TLS_KEY");
+  app.add_option("--tls-client-ca", config.tls.client_ca,
+                 "Authorities, in PEM form, whose certificates tell clients from strangers")
+      ->envname("HONED_TLS_CLIENT_CA");
+  std::vector<std::string> roles;
+  for (const access::Role role : access::kRoles) {
+    roles.emplace_back(access::RoleName(role));
+  }
+  app.add_option_function<std::string>(
+         "--tls-client-role",
+         [&config](const std::string& name) {
+           config.tls_client_role = access::RoleOfName(name).value_or(config.tls_client_role);
+         },
+         "What a client with a certificate of --tls-client-ca may do")
+      ->envname("HONED_TLS_CLIENT_ROLE")
+      ->check(CLI::IsMember(roles))
+      ->default_str(std::string(access::RoleName(config.tls_client_role)));
   app.add_flag(
          "--insecure-listen", config.insecure_listen,
-         "Allow --listen and --metrics-listen on other addresses than loopback: anybody who can "
-         "reach them can use them")
+         "Allow --listen and --metrics-listen on other addresses than loopback without TLS and "
+         "credentials: anybody who can reach them can use them")
       ->envname("HONED_INSECURE_LISTEN");
   app.add_option("--metrics-listen", config.metrics_listen,
                  "Address for Prometheus and health checks (HTTP)")
@@ -178,18 +200,35 @@ std::vector<std::string> FlagsOfEnvironment(const CLI::App& app) {
   return flags;
 }
 
+absl::Status CheckTls(const Config& config) {
+  const tls::Files& files = config.tls;
+  if (files.certificate.empty() != files.key.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(files.key.empty() ? "--tls-key" : "--tls-cert",
+                     ": must be given, too: a certificate and its key belong together"));
+  }
+  if (!files.client_ca.empty() && files.certificate.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-client-ca: needs --tls-cert and --tls-key: clients show certificates only to a "
+        "server that has one");
+  }
+  for (const auto& [flag, address] : {std::pair("--listen", config.listen),
+                                      std::pair("--metrics-listen", config.metrics_listen)}) {
+    if (!IsLoopback(address) && !config.insecure_listen && !config.HasTls()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          flag, ": ", address,
+          " is not a loopback address, and anybody who can reach it could read and use this "
+          "server; give it --tls-cert and --tls-key, or say --insecure-listen if that is wanted (a "
+          "private network)"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Complete(Config& config) {
   HONE_RETURN_IF_ERROR(CheckAddress("--listen", config.listen));
   HONE_RETURN_IF_ERROR(CheckAddress("--metrics-listen", config.metrics_listen));
-  for (const auto& [flag, address] : {std::pair("--listen", config.listen),
-                                      std::pair("--metrics-listen", config.metrics_listen)}) {
-    if (!IsLoopback(address) && !config.insecure_listen) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          flag, ": ", address,
-          " is not a loopback address, and anybody who can reach it could use this server; say "
-          "--insecure-listen if that is wanted (a private network)"));
-    }
-  }
+  HONE_RETURN_IF_ERROR(CheckTls(config));
   if (config.threads == 0) {
     config.threads = AvailableThreads();
   }
@@ -209,6 +248,10 @@ absl::Status Complete(Config& config) {
 
 }  // namespace
 
+bool Config::IsReachedByOthers() const {
+  return !IsLoopback(listen) || !IsLoopback(metrics_listen);
+}
+
 absl::Status CheckAddress(const std::string& flag, const std::string& address) {
   const size_t colon = address.rfind(':');
   int port = -1;
@@ -218,14 +261,6 @@ absl::Status CheckAddress(const std::string& flag, const std::string& address) {
         absl::StrCat(flag, ": must be HOST:PORT with a port of 0 to 65535, got \"", address, "\""));
   }
   return absl::OkStatus();
-}
-
-bool IsLoopback(const std::string& address) {
-  const std::string host = address.substr(0, address.rfind(':'));
-  // Four numbers: a name that begins with 127. may lead anywhere.
-  const bool four = std::count(host.begin(), host.end(), '.') == 3 &&
-                    host.find_first_not_of("0123456789.") == std::string::npos;
-  return (four && absl::StartsWith(host, "127.")) || host == "localhost" || host == "[::1]";
 }
 
 absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {

@@ -6,7 +6,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/access/role.h"
 #include "server/retention/retention.h"
+#include "server/tls/files.h"
 
 namespace hone::server::config {
 
@@ -14,9 +16,12 @@ namespace hone::server::config {
 struct Config {
   std::string data_dir;
   std::string listen = "127.0.0.1:50051";
-  bool insecure_listen = false;  // `listen` may be another address than loopback, without TLS
   std::string metrics_listen = "127.0.0.1:9464";
-  std::string worker;       // hone-worker; found
+  // Both addresses may be others than loopback, also where nobody has to say who they are.
+  bool insecure_listen = false;
+  tls::Files tls;  // of both addresses; no certificate: plain text
+  access::Role tls_client_role = access::Role::kSubmitter;  // of who shows a certificate
+  std::string worker;                                       // hone-worker; found
   std::string data_mirror;  // where data sets are looked for before the network
   int concurrent_jobs = 1;
   int threads = 0;           // of all running jobs together; what the machine gives
@@ -42,6 +47,9 @@ struct Config {
     return threads / concurrent_jobs > 0 ? threads / concurrent_jobs : 1;
   }
   int64_t MemoryPerJob() const { return memory_bytes / concurrent_jobs; }
+  bool HasTls() const { return !tls.certificate.empty(); }
+  // By one of the two addresses.
+  bool IsReachedByOthers() const;
 };
 
 // What the command line asked for.
@@ -57,7 +65,5 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv);
 
 // HOST:PORT with a port of 0 to 65535.
 absl::Status CheckAddress(const std::string& flag, const std::string& address);
-// 127.0.0.0/8, ::1 and localhost.
-bool IsLoopback(const std::string& address);
 
 }  // namespace hone::server::config

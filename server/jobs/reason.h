@@ -37,6 +37,7 @@ inline constexpr char kDiskFull[] = "DISK_FULL";
 inline constexpr char kQuotaExceeded[] = "QUOTA_EXCEEDED";
 inline constexpr char kImportUnderWay[] = "IMPORT_UNDER_WAY";  // of the same bytes and name
 inline constexpr char kTooMuchMemory[] = "TOO_MUCH_MEMORY";
+inline constexpr char kTokenRefused[] = "TOKEN_REFUSED";  // unknown, past its time or revoked
 }  // namespace reason
 
 // The error with a google.rpc.ErrorInfo as payload. An error that has one, and OK, stay as they

@@ -53,6 +53,8 @@ enum class Metric {
   kTasksRefused,
   kConnections,
   kConnectionsRefused,
+  kCertificateEnd,
+  kCallersRefused,
   kWatchStreams,
   kWatchEventsDropped,
   kRpcStarted,

@@ -1,9 +1,7 @@
 #include "server/metrics/prometheus.h"
 
 #include <poll.h>
-#include <sys/socket.h>
 
-#include <cerrno>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -12,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -36,6 +35,7 @@ struct Request {
   bool known = false;  // GET or HEAD
   bool head = false;
   std::string path;  // without what follows a '?'
+  std::string authorization;
 };
 
 Request ParseRequest(absl::string_view said) {
@@ -46,6 +46,13 @@ Request ParseRequest(absl::string_view said) {
     request.head = line[0] == "HEAD";
     request.known = request.head || line[0] == "GET";
     request.path = std::string(line[1].substr(0, line[1].find('?')));
+  }
+  for (const absl::string_view header : absl::StrSplit(said, "\r\n")) {
+    const size_t colon = header.find(':');
+    if (colon != absl::string_view::npos &&
+        absl::EqualsIgnoreCase(header.substr(0, colon), "authorization")) {
+      request.authorization = std::string(absl::StripAsciiWhitespace(header.substr(colon + 1)));
+    }
   }
   return request;
 }
@@ -62,31 +69,31 @@ std::string Response(absl::string_view status, absl::string_view type, absl::str
 }
 
 // What the connection's buffer takes within `most`; what it does not take is lost.
-void Send(const OwnedFd& connection, absl::string_view bytes, absl::Duration most) {
+void Send(net::Connection& connection, absl::string_view bytes, absl::Duration most) {
   const absl::Duration until = SteadyNow() + most;
   while (!bytes.empty()) {
-    const ssize_t sent =
-        ::send(connection.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) {
-      bytes.remove_prefix(static_cast<size_t>(sent));
+    size_t sent = 0;
+    const net::Connection::Result result = connection.Write(bytes, sent);
+    if (result == net::Connection::Result::kDone) {
+      bytes.remove_prefix(sent);
       continue;
     }
     const absl::Duration left = until - SteadyNow();
-    if (sent == 0 || (errno != EAGAIN && errno != EINTR) || left <= absl::ZeroDuration()) {
+    if (result == net::Connection::Result::kEnd || left <= absl::ZeroDuration()) {
       break;
     }
-    pollfd writable = {.fd = connection.get(), .events = POLLOUT, .revents = 0};
-    ::poll(&writable, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+    pollfd ready = {.fd = connection.fd(), .events = connection.awaited(), .revents = 0};
+    ::poll(&ready, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
   }
-  ::shutdown(connection.get(), SHUT_RDWR);
+  connection.End();
 }
 
 // The probes are answered on the door's thread, from memory; /metrics, which asks the store and may
 // have a slow reader, on others.
 class Endpoint final : public HttpEndpoint {
  public:
-  Endpoint(Registry& registry, std::function<bool()> ready)
-      : registry_(registry), ready_(std::move(ready)) {}
+  Endpoint(EndpointOptions options, Registry& registry)
+      : options_(std::move(options)), registry_(registry) {}
   ~Endpoint() override {
     door_.reset();
     {
@@ -99,13 +106,14 @@ class Endpoint final : public HttpEndpoint {
     }
   }
 
-  absl::Status Begin(const std::string& address) {
+  absl::Status Begin() {
     auto door = net::Door::Open(
-        {.address = address,
+        {.address = options_.address,
          .most_waiting = kMostWaiting,
          .patience = kPatience,
+         .tls = options_.tls,
          .look = LookAt,
-         .enter = [this](OwnedFd connection,
+         .enter = [this](net::Connection connection,
                          const std::string& said) { Answer(std::move(connection), said); },
          .turned_away = [] {},
          .lost =
@@ -127,16 +135,16 @@ class Endpoint final : public HttpEndpoint {
 
  private:
   struct Waiting {
-    OwnedFd connection;
-    bool head;
+    net::Connection connection;
+    Request request;
   };
 
-  void Answer(OwnedFd connection, const std::string& said) {
-    const Request request = ParseRequest(said);
+  void Answer(net::Connection connection, const std::string& said) {
+    Request request = ParseRequest(said);
     if (request.known && request.path == "/metrics") {
       const std::lock_guard lock(mutex_);
       if (waiting_.size() < kMostScrapes) {
-        waiting_.push_back({std::move(connection), request.head});
+        waiting_.push_back({std::move(connection), std::move(request)});
         return changed_.notify_one();
       }
     }
@@ -152,14 +160,31 @@ class Endpoint final : public HttpEndpoint {
       return Response("200 OK", kText, "ok\n", request.head);
     }
     if (request.path == "/readyz") {
-      return ready_() ? Response("200 OK", kText, "ready\n", request.head)
-                      : Response("503 Service Unavailable", kText, "not ready\n", request.head);
+      return options_.ready()
+                 ? Response("200 OK", kText, "ready\n", request.head)
+                 : Response("503 Service Unavailable", kText, "not ready\n", request.head);
     }
     if (request.path == "/metrics") {
       return Response("503 Service Unavailable", kText, "too many scrapes at a time\n",
                       request.head);
     }
     return Response("404 Not Found", kText, "/metrics, /healthz or /readyz\n", request.head);
+  }
+
+  std::string Metrics(const Waiting& from) const {
+    const absl::Status admitted =
+        options_.admit({.peer = from.connection.Peer(),
+                        .authorization = from.request.authorization,
+                        .has_certificate = from.connection.HasClientCertificate(),
+                        .certificate_name = from.connection.ClientCertificateName()});
+    if (admitted.ok()) {
+      return Response("200 OK", kPrometheusText, Render(registry_), from.request.head);
+    }
+    const std::string why = absl::StrCat(admitted.message(), "\n");
+    return absl::IsUnauthenticated(admitted)
+               ? Response("401 Unauthorized\r\nWWW-Authenticate: Bearer", kText, why,
+                          from.request.head)
+               : Response("403 Forbidden", kText, why, from.request.head);
   }
 
   void Scrape() {
@@ -169,17 +194,16 @@ class Endpoint final : public HttpEndpoint {
       if (stopping_) {
         return;
       }
-      const Waiting next = std::move(waiting_.front());
+      Waiting next = std::move(waiting_.front());
       waiting_.pop_front();
       lock.unlock();
-      Send(next.connection, Response("200 OK", kPrometheusText, Render(registry_), next.head),
-           kMostTimeToSend);
+      Send(next.connection, Metrics(next), kMostTimeToSend);
       lock.lock();
     }
   }
 
+  const EndpointOptions options_;
   Registry& registry_;
-  const std::function<bool()> ready_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Waiting> waiting_;  // for /metrics; guarded by mutex_
@@ -196,11 +220,10 @@ std::string Render(Registry& registry) {
   return text.str();
 }
 
-absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const std::string& address,
-                                                                  Registry& registry,
-                                                                  std::function<bool()> ready) {
-  auto endpoint = std::make_unique<Endpoint>(registry, std::move(ready));
-  if (absl::Status status = endpoint->Begin(address); !status.ok()) {
+absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(EndpointOptions options,
+                                                                  Registry& registry) {
+  auto endpoint = std::make_unique<Endpoint>(std::move(options), registry);
+  if (absl::Status status = endpoint->Begin(); !status.ok()) {
     return status;
   }
   return endpoint;

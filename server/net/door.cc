@@ -30,7 +30,7 @@ constexpr absl::Duration kListenAgainEvery = absl::Milliseconds(500);
 constexpr absl::Duration kWarnEvery = absl::Seconds(60);
 
 struct Waiting {
-  OwnedFd fd;
+  Connection connection;
   std::string said;
   absl::Duration until;  // SteadyNow()
 };
@@ -135,7 +135,8 @@ class PollingDoor final : public Door {
   std::vector<pollfd> Watched(absl::Duration now) const {
     std::vector<pollfd> fds = {{.fd = wake_.get(), .events = POLLIN, .revents = 0}};
     for (const Waiting& visitor : waiting_) {
-      fds.push_back({.fd = visitor.fd.get(), .events = POLLIN, .revents = 0});
+      fds.push_back(
+          {.fd = visitor.connection.fd(), .events = visitor.connection.awaited(), .revents = 0});
     }
     if (now >= pause_until_) {
       for (const OwnedFd& listener : listeners_.sockets) {
@@ -159,29 +160,31 @@ class PollingDoor final : public Door {
                      absl::ToInt64Milliseconds(std::max(until - now, absl::Duration())) + 1);
   }
 
-  // True: it waits on.
+  // True: it waits on. Reads all there is: what TLS has taken from the socket is not waited for.
   bool Read(Waiting& visitor) {
     std::array<char, 4096> buffer;
-    const size_t room = std::min(buffer.size(), options_.most_said - visitor.said.size());
-    const ssize_t got = ::recv(visitor.fd.get(), buffer.data(), room, 0);
-    if (got <= 0) {
-      return got < 0 && (errno == EAGAIN || errno == EINTR);  // else it has left
-    }
-    visitor.said.append(buffer.data(), static_cast<size_t>(got));
-    switch (options_.look(visitor.said)) {
-      case Look::kEnter:
-        options_.enter(std::move(visitor.fd), std::move(visitor.said));
-        return false;
-      case Look::kMore:
-        if (visitor.said.size() < options_.most_said) {
+    for (;;) {
+      const size_t room = std::min(buffer.size(), options_.most_said - visitor.said.size());
+      size_t got = 0;
+      switch (visitor.connection.Read(buffer.data(), room, got)) {
+        case Connection::Result::kAgain:
           return true;
-        }
-        break;
-      case Look::kClose:
-        break;
+        case Connection::Result::kEnd:
+          return false;  // it has left
+        case Connection::Result::kDone:
+          break;
+      }
+      visitor.said.append(buffer.data(), got);
+      const Look look = options_.look(visitor.said);
+      if (look == Look::kEnter) {
+        options_.enter(std::move(visitor.connection), std::move(visitor.said));
+        return false;
+      }
+      if (look == Look::kClose || visitor.said.size() >= options_.most_said) {
+        options_.turned_away();
+        return false;
+      }
     }
-    options_.turned_away();
-    return false;
   }
 
   void CloseOldest() {
@@ -195,14 +198,23 @@ class PollingDoor final : public Door {
     }
   }
 
+  void Welcome(OwnedFd fd) {
+    Connection connection(std::move(fd), options_.tls == nullptr ? nullptr : options_.tls().get());
+    if (!connection.valid()) {
+      return options_.turned_away();
+    }
+    waiting_.push_back({.connection = std::move(connection),
+                        .said = "",
+                        .until = SteadyNow() + options_.patience});
+  }
+
   // False: the socket is broken.
   bool TakeFrom(int listener) {
     for (int taken = 0; taken < kAtOnce; ++taken) {
       OwnedFd fd;
       switch (Accept(listener, fd)) {
         case Accepted::kOne:
-          waiting_.push_back(
-              {.fd = std::move(fd), .said = "", .until = SteadyNow() + options_.patience});
+          Welcome(std::move(fd));
           if (waiting_.size() > options_.most_waiting) {
             CloseOldest();
           }

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "engine/base/owned_fd.h"
+#include "server/net/connection.h"
 #include "server/net/listen.h"
 
 namespace hone::server::net {
@@ -31,11 +31,15 @@ struct DoorOptions {
   absl::Duration give_up_after = absl::Seconds(30);  // of a port that cannot be bound
   std::function<absl::StatusOr<Listeners>(const std::string& address)> listen = Listen;
 
+  // What a new connection is told by, if this door speaks TLS: what it says is then what TLS had in
+  // it. Called on the door's thread.
+  std::function<std::shared_ptr<SSL_CTX>()> tls = nullptr;
+
   // All of these are called on the door's thread and must not block. What a connection has said
   // so far:
   std::function<Look(absl::string_view said)> look;
-  // Takes a connection, which does not block, and what was read from it.
-  std::function<void(OwnedFd connection, std::string said)> enter;
+  // Takes a connection, and what was read from it.
+  std::function<void(Connection connection, std::string said)> enter;
   // One was closed that would have stayed.
   std::function<void()> turned_away;
   // The port cannot be listened on any more, whatever was tried: nobody comes in again. Once.

@@ -31,16 +31,17 @@ void LogCall(const Call& call, const absl::Status& status, absl::Duration took) 
   if (status.ok() && !call.changes) {
     return;
   }
-  const auto write = fault           ? &log::Error
-                     : !call.changes ? &log::Debug
-                     : status.ok()   ? &log::Info
-                                     : &log::Warning;
+  const auto write = fault                                              ? &log::Error
+                     : !call.changes || absl::IsUnauthenticated(status) ? &log::Debug
+                     : status.ok()                                      ? &log::Info
+                                                                        : &log::Warning;
   write(status.ok() ? "call done" : "call failed",
         {{"rpc", call.method},
          {"request_id", call.request_id},
          ResourceField(call.resource),
          {"code", absl::StatusCodeToString(status.code())},
          {"ms", absl::ToDoubleMilliseconds(took)},
+         {"caller", call.caller},
          {"peer", call.peer},
          {"error", status.message()}});
 }

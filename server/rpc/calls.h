@@ -2,6 +2,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "hone/v1/access.pb.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/model_service.pb.h"
 #include "hone/v1/sweep.pb.h"
@@ -75,5 +76,10 @@ absl::StatusOr<v1::DatasetValidation> ValidateDataset(const v1::ValidateDatasetR
                                                       Deps& deps);
 absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(
     const v1::GetDatasetValidationRequest& request, Deps& deps);
+
+void CreateToken(const v1::CreateTokenRequest& request, Deps& deps,
+                 Done<v1::CreateTokenResponse> done);
+absl::StatusOr<v1::ListTokensResponse> ListTokens(const v1::ListTokensRequest& request, Deps& deps);
+void RevokeToken(const v1::RevokeTokenRequest& request, Deps& deps, Done<v1::Token> done);
 
 }  // namespace hone::server::rpc

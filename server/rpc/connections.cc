@@ -20,11 +20,33 @@ constexpr absl::string_view kGreeting = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 // Of what a client is sent and does not acknowledge: then it is gone.
 constexpr unsigned kUnacknowledgedMilliseconds = 20'000;
 
-net::Look LookAt(absl::string_view said) {
+net::Look LookForHttp2(absl::string_view said) {
   if (said.size() < kGreeting.size()) {
     return absl::StartsWith(kGreeting, said) ? net::Look::kMore : net::Look::kClose;
   }
   return absl::StartsWith(said, kGreeting) ? net::Look::kEnter : net::Look::kClose;
+}
+
+// RFC 8446, section 5.1: a kind, a version and a length of 16 bits, then the record.
+constexpr size_t kRecordHeader = 5;
+constexpr size_t kMostOfRecord = size_t{1} << 14;
+constexpr char kHandshakeRecord = 22;
+constexpr char kMajorVersion = 3;
+
+// A whole ClientHello, so that gRPC waits for nobody who is silent after a piece of it.
+net::Look LookForTls(absl::string_view said) {
+  if (said[0] != kHandshakeRecord || (said.size() > 1 && said[1] != kMajorVersion)) {
+    return net::Look::kClose;
+  }
+  if (said.size() < kRecordHeader) {
+    return net::Look::kMore;
+  }
+  const size_t length = size_t{static_cast<unsigned char>(said[3])} << 8 |
+                        size_t{static_cast<unsigned char>(said[4])};
+  if (length > kMostOfRecord) {
+    return net::Look::kClose;
+  }
+  return said.size() < kRecordHeader + length ? net::Look::kMore : net::Look::kEnter;
 }
 
 // 0: it is closed.
@@ -40,19 +62,23 @@ ConnectionLimits LimitsFor(uint64_t descriptors) {
           .waiting = std::clamp<uint64_t>(descriptors / 8, 8, 256)};
 }
 
-Connections::Connections(const ConnectionLimits& limits,
+Connections::Connections(const ConnectionLimits& limits, Greeting greeting,
                          std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor,
                          Hooks hooks)
-    : limits_(limits), acceptor_(std::move(acceptor)), hooks_(std::move(hooks)) {}
+    : limits_(limits),
+      greeting_(greeting),
+      acceptor_(std::move(acceptor)),
+      hooks_(std::move(hooks)) {}
 
 absl::Status Connections::Begin(const std::string& address) {
   absl::StatusOr<std::unique_ptr<net::Door>> door = net::Door::Open(
       {.address = address,
        .most_waiting = limits_.waiting,
        // No more than the greeting, so that gRPC's own threads read the first call.
-       .most_said = kGreeting.size(),
-       .look = LookAt,
-       .enter = [this](OwnedFd fd, const std::string& said) { Enter(std::move(fd), said); },
+       .most_said = greeting_ == Greeting::kTls ? kRecordHeader + kMostOfRecord : kGreeting.size(),
+       .look = greeting_ == Greeting::kTls ? LookForTls : LookForHttp2,
+       .enter = [this](net::Connection connection,
+                       const std::string& said) { Enter(std::move(connection), said); },
        .turned_away = hooks_.refused,
        .lost = hooks_.lost});
   if (!door.ok()) {
@@ -62,7 +88,8 @@ absl::Status Connections::Begin(const std::string& address) {
   return absl::OkStatus();
 }
 
-void Connections::Enter(OwnedFd fd, const std::string& said) {
+void Connections::Enter(net::Connection connection, const std::string& said) {
+  OwnedFd fd = connection.Release();
   {
     const std::lock_guard lock(mutex_);
     if (given_.size() >= limits_.open) {

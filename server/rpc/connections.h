@@ -24,8 +24,14 @@ struct ConnectionLimits {
 // theirs.
 ConnectionLimits LimitsFor(uint64_t descriptors);
 
+// What a connection says first.
+enum class Greeting {
+  kHttp2,  // in plain text
+  kTls,    // the first record, which is a ClientHello
+};
+
 // The connections of clients: they are counted here and given to gRPC when they have sent
-// HTTP/2's greeting. Beyond the limit a new one is closed, and its client comes again. gRPC's own
+// their greeting. Beyond the limit a new one is closed, and its client comes again. gRPC's own
 // listener would be given up for good when the descriptors run out.
 class Connections {
  public:
@@ -35,7 +41,7 @@ class Connections {
   };
   // `acceptor` is the builder's, made before its server. UNAVAILABLE: the address is taken or not
   // of this machine; nothing is listened on before the server runs: call Begin then.
-  Connections(const ConnectionLimits& limits,
+  Connections(const ConnectionLimits& limits, Greeting greeting,
               std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor,
               Hooks hooks);
   absl::Status Begin(const std::string& address);
@@ -56,10 +62,11 @@ class Connections {
     uint64_t socket;
   };
 
-  void Enter(OwnedFd fd, const std::string& said);
+  void Enter(net::Connection connection, const std::string& said);
   void Forget() const;  // those that are closed; with mutex_ held
 
   const ConnectionLimits limits_;
+  const Greeting greeting_;
   const std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   const Hooks hooks_;
   mutable std::mutex mutex_;

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/access/gate.h"
+#include "server/access/tokens.h"
 #include "server/artifacts/data_directory.h"
 #include "server/config/config.h"
 #include "server/datasets/datasets.h"
@@ -70,6 +72,8 @@ struct Deps {
   const std::atomic<bool>& stopping;
   sweeps::Driver& sweeps;
   imports::Imports& imports;
+  access::Gate& gate;
+  access::Tokens& tokens;
 };
 
 // Called once, on any thread, with a call's answer.

@@ -12,8 +12,8 @@ namespace hone::server::rpc {
 // gRPC's health service, waiting for a few seconds at most.
 class SelfCheck {
  public:
-  // `dialed` is HOST:PORT. Returns when the first check is done.
-  explicit SelfCheck(std::string dialed);
+  // `dialed` is HOST:PORT; `tls`: it is spoken there. Returns when the first check is done.
+  SelfCheck(std::string dialed, bool tls);
   ~SelfCheck() { Stop(); }
   // No more checks; the last answer stays.
   void Stop();
@@ -26,6 +26,7 @@ class SelfCheck {
   void Check();
 
   const std::string dialed_;
+  const bool tls_;
   std::atomic<bool> answered_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;

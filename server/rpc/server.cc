@@ -19,6 +19,7 @@
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/descriptor.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/artifacts/control_socket.h"
 #include "server/config/version.h"
 #include "server/log/log.h"
 #include "server/metrics/job_metrics.h"
@@ -29,8 +30,10 @@
 #include "server/rpc/connections.h"
 #include "server/rpc/self_check.h"
 #include "server/rpc/services.h"
+#include "server/rpc/tls_credentials.h"
 #include "server/store/sqlite_store.h"
 #include "server/sweeps/driver.h"
+#include "server/tls/certificates.h"
 #include "server/worker_process/confinement.h"
 
 namespace hone::server::rpc {
@@ -150,34 +153,39 @@ class HonedServer final : public Server {
             .process_bytes = std::max(config_.MemoryPerJob(), config_.predict_cache_bytes),
             .idle = config_.predict_idle},
         *directory_, registry_);
-    deps_ = std::make_unique<Deps>(
-        Deps{config_,      *store_,       *writer_,    *scheduler_, *calls_,     *inspections_,
-             *predictors_, *reads_,       *histories_, *lists_,     *directory_, *remover_,
-             *datasets_,   *validations_, bus_,        registry_,   plans_,      transfers_,
-             budget_,      watch_budget_, engine_,     stopping_,   *sweeps_,    *imports_});
+    if (config_.HasTls()) {
+      HONE_ASSIGN_OR_RETURN(certificates_, tls::Certificates::Open(config_.tls));
+    }
+    HONE_RETURN_IF_ERROR(MakeGate());
+    deps_ = std::make_unique<Deps>(Deps{
+        config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_, *predictors_,
+        *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,    *validations_,
+        bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_, engine_,
+        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-          v1::DatasetService::service_full_name(), v1::SweepService::service_full_name()}) {
+          v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
+          v1::AccessService::service_full_name()}) {
       CountCallsOf(service);
     }
     registry_.Set(Metric::kWorkerConfinement, {"files"}, worker_process::LandlockAbi());
     registry_.Set(Metric::kWorkerConfinement, {"network"}, worker_process::HasSeccomp() ? 1 : 0);
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
-    HONE_ASSIGN_OR_RETURN(endpoint_, metrics::HttpEndpoint::Start(config_.metrics_listen, registry_,
-                                                                  [this] { return IsReady(); }));
+    HONE_ASSIGN_OR_RETURN(endpoint_, metrics::HttpEndpoint::Start(EndpointOptions(), registry_));
     HONE_RETURN_IF_ERROR(Listen());
     scheduler_->Start();
     sweeps_->Start();
     retention_->Start();
-    self_check_ = std::make_unique<SelfCheck>(connections_->dialed());
+    self_check_ = std::make_unique<SelfCheck>(connections_->dialed(), config_.HasTls());
     ready_ = true;
     return absl::OkStatus();
   }
 
   int port() const override { return connections_->port(); }
   int metrics_port() const override { return endpoint_->port(); }
+  bool is_open_to_others() const override { return config_.IsReachedByOthers() && gate_->IsOpen(); }
 
   void Shutdown() override {
     ready_ = false;
@@ -236,27 +244,77 @@ class HonedServer final : public Server {
   }
 
  private:
+  // FAILED_PRECONDITION: others than this machine may come, and there is no way to know them.
+  absl::Status MakeGate() {
+    HONE_ASSIGN_OR_RETURN(tokens_, access::Tokens::Open(*store_, *writer_));
+    gate_ = std::make_unique<access::Gate>(
+        access::GateOptions{.client_certificates = !config_.tls.client_ca.empty(),
+                            .certificate_role = config_.tls_client_role},
+        *tokens_, registry_);
+    if (is_open_to_others() && !config_.insecure_listen) {
+      return absl::FailedPreconditionError(
+          "--listen or --metrics-listen is not a loopback address, and clients have no way to say "
+          "who they are; make a token for each (`honed token create`), name the authority of their "
+          "certificates with --tls-client-ca, or say --insecure-listen if everybody who can reach "
+          "this server may use it (a private network)");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AdmitReader(const metrics::Visitor& visitor) {
+    const access::Credentials credentials = {.peer = visitor.peer,
+                                             .authorization = visitor.authorization,
+                                             .has_certificate = visitor.has_certificate,
+                                             .certificate_name = visitor.certificate_name};
+    return gate_->Admit(credentials, access::Role::kViewer).status();
+  }
+
+  metrics::EndpointOptions EndpointOptions() {
+    metrics::EndpointOptions options{
+        .address = config_.metrics_listen,
+        .ready = [this] { return IsReady(); },
+        .admit = [this](const metrics::Visitor& visitor) { return AdmitReader(visitor); }};
+    if (certificates_ != nullptr) {
+      options.tls = [this] { return certificates_->Now()->context; };
+    }
+    return options;
+  }
+
   absl::Status Listen() {
     training_ = std::make_unique<TrainingService>(*deps_, *streams_);
     models_ = std::make_unique<ModelService>(*deps_);
     dataset_service_ = std::make_unique<DatasetService>(*deps_);
     sweep_service_ = std::make_unique<SweepService>(*deps_, *sweep_streams_);
+    access_service_ = std::make_unique<AccessService>(*deps_);
+    absl::StatusOr<artifacts::ControlSocket> control =
+        artifacts::ControlSocket::Make(config_.data_dir);
+    if (control.ok()) {
+      control_ = std::make_unique<artifacts::ControlSocket>(*std::move(control));
+    } else {
+      log::Warning("`honed token` cannot reach this server while it runs",
+                   {{"error", control.status().message()}});
+    }
     grpc::EnableDefaultHealthCheckService(true);
     // Links the description of the service that gRPC answers by itself, for reflection.
     ::grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     connections_ = std::make_unique<Connections>(
-        LimitsFor(MostDescriptors()),
+        LimitsFor(MostDescriptors()), config_.HasTls() ? Greeting::kTls : Greeting::kHttp2,
         builder.experimental().AddExternalConnectionAcceptor(
             grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-            grpc::InsecureServerCredentials()),
+            certificates_ == nullptr ? grpc::InsecureServerCredentials()
+                                     : TlsCredentials(*certificates_)),
         Connections::Hooks{.refused = [this] { registry_.Add(Metric::kConnectionsRefused, {}, 1); },
                            .lost = lost_});
     builder.RegisterService(training_.get());
     builder.RegisterService(models_.get());
     builder.RegisterService(dataset_service_.get());
     builder.RegisterService(sweep_service_.get());
+    builder.RegisterService(access_service_.get());
+    if (control_ != nullptr) {
+      builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
+    }
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAnswerBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
@@ -273,6 +331,7 @@ class HonedServer final : public Server {
     health.SetServingStatus(v1::ModelService::service_full_name(), true);
     health.SetServingStatus(v1::DatasetService::service_full_name(), true);
     health.SetServingStatus(v1::SweepService::service_full_name(), true);
+    health.SetServingStatus(v1::AccessService::service_full_name(), true);
     return absl::OkStatus();
   }
 
@@ -324,6 +383,11 @@ class HonedServer final : public Server {
       registry.Set(Metric::kConnections, {"waiting"}, static_cast<double>(connections_->waiting()));
     }
     registry.Add(Metric::kConnectionsRefused, {}, 0);
+    registry.Set(
+        Metric::kCertificateEnd, {},
+        certificates_ == nullptr
+            ? 0
+            : absl::ToDoubleSeconds(certificates_->Now()->valid_until - absl::UnixEpoch()));
     RefreshQueues(registry);
     RefreshJobs(registry);
     RefreshSweeps(registry);
@@ -420,6 +484,9 @@ class HonedServer final : public Server {
   ByteBudget budget_{kCallBytes};
   ByteBudget watch_budget_{kWatchBytes};
   SharedText engine_;
+  std::unique_ptr<tls::Certificates> certificates_;  // none: plain text
+  std::unique_ptr<access::Tokens> tokens_;           // the writer tells it what is stored
+  std::unique_ptr<access::Gate> gate_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<datasets::Validations> validations_;  // the writer tells it what is stored
@@ -445,6 +512,8 @@ class HonedServer final : public Server {
   std::unique_ptr<ModelService> models_;
   std::unique_ptr<DatasetService> dataset_service_;
   std::unique_ptr<SweepService> sweep_service_;
+  std::unique_ptr<AccessService> access_service_;
+  std::unique_ptr<artifacts::ControlSocket> control_;  // as long as its server
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<SelfCheck> self_check_;

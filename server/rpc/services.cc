@@ -1,5 +1,6 @@
 #include "server/rpc/services.h"
 
+#include "server/rpc/admit.h"
 #include "server/rpc/calls.h"
 #include "server/rpc/download_stream.h"
 #include "server/rpc/generate_stream.h"
@@ -85,8 +86,11 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
 }
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
-    grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
-  return streams_.Open(*request, deps_);
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
+  using Reactor = grpc::ServerWriteReactor<v1::WatchJobResponse>;
+  return OpenFor<Reactor>(*context, "WatchJob", deps_, [&](const access::Caller& caller) {
+    return streams_.Open(*request, caller, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerContext* context,
@@ -99,7 +103,10 @@ grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerCon
 
 grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* TrainingService::DownloadArtifact(
     grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest* request) {
-  return OpenDownload(context, *request, deps_);
+  using Reactor = grpc::ServerWriteReactor<v1::DownloadArtifactResponse>;
+  return OpenFor<Reactor>(*context, "DownloadArtifact", deps_, [&](const access::Caller&) {
+    return OpenDownload(context, *request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetServerInfo(grpc::CallbackServerContext* context,
@@ -126,7 +133,10 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
 
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel(
     grpc::CallbackServerContext* context, const v1::DownloadModelRequest* request) {
-  return OpenDownload(context, *request, deps_);
+  using Reactor = grpc::ServerWriteReactor<v1::DownloadModelResponse>;
+  return OpenFor<Reactor>(*context, "DownloadModel", deps_, [&](const access::Caller&) {
+    return OpenDownload(context, *request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,
@@ -166,7 +176,10 @@ grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* con
 
 grpc::ServerWriteReactor<v1::GenerateResponse>* ModelService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
-  return OpenGeneration(context, *request, deps_);
+  using Reactor = grpc::ServerWriteReactor<v1::GenerateResponse>;
+  return OpenFor<Reactor>(*context, "Generate", deps_, [&](const access::Caller&) {
+    return OpenGeneration(context, *request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContext* context,
@@ -179,7 +192,10 @@ grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContex
 
 grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset(
     grpc::CallbackServerContext* context, v1::Dataset* reply) {
-  return OpenUpload(context->peer(), reply, deps_);
+  using Reactor = grpc::ServerReadReactor<v1::UploadDatasetRequest>;
+  return OpenFor<Reactor>(*context, "UploadDataset", deps_, [&](const access::Caller& caller) {
+    return OpenUpload(context->peer(), caller.name, reply, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* DatasetService::GetDataset(grpc::CallbackServerContext* context,
@@ -257,8 +273,33 @@ grpc::ServerUnaryReactor* SweepService::DeleteSweep(grpc::CallbackServerContext*
 }
 
 grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepService::WatchSweep(
-    grpc::CallbackServerContext*, const v1::WatchSweepRequest* request) {
-  return streams_.Open(*request);
+    grpc::CallbackServerContext* context, const v1::WatchSweepRequest* request) {
+  using Reactor = grpc::ServerWriteReactor<v1::WatchSweepResponse>;
+  return OpenFor<Reactor>(*context, "WatchSweep", deps_, [&](const access::Caller& caller) {
+    return streams_.Open(*request, caller);
+  });
+}
+
+grpc::ServerUnaryReactor* AccessService::CreateToken(grpc::CallbackServerContext* context,
+                                                     const v1::CreateTokenRequest* request,
+                                                     v1::CreateTokenResponse* reply) {
+  return Unary(context, "CreateToken", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::CreateToken);
+}
+
+grpc::ServerUnaryReactor* AccessService::ListTokens(grpc::CallbackServerContext* context,
+                                                    const v1::ListTokensRequest* request,
+                                                    v1::ListTokensResponse* reply) {
+  return Unary(context, "ListTokens", deps_, reply).Reads(*request).Now(*request, rpc::ListTokens);
+}
+
+grpc::ServerUnaryReactor* AccessService::RevokeToken(grpc::CallbackServerContext* context,
+                                                     const v1::RevokeTokenRequest* request,
+                                                     v1::Token* reply) {
+  return Unary(context, "RevokeToken", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::RevokeToken);
 }
 
 }  // namespace hone::server::rpc

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "hone/v1/access.grpc.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/sweep.grpc.pb.h"
@@ -139,6 +140,24 @@ class SweepService final : public v1::SweepService::CallbackService {
  private:
   Deps& deps_;
   SweepStreams& streams_;
+};
+
+class AccessService final : public v1::AccessService::CallbackService {
+ public:
+  explicit AccessService(Deps& deps) : deps_(deps) {}
+
+  grpc::ServerUnaryReactor* CreateToken(grpc::CallbackServerContext* context,
+                                        const v1::CreateTokenRequest* request,
+                                        v1::CreateTokenResponse* reply) override;
+  grpc::ServerUnaryReactor* ListTokens(grpc::CallbackServerContext* context,
+                                       const v1::ListTokensRequest* request,
+                                       v1::ListTokensResponse* reply) override;
+  grpc::ServerUnaryReactor* RevokeToken(grpc::CallbackServerContext* context,
+                                        const v1::RevokeTokenRequest* request,
+                                        v1::Token* reply) override;
+
+ private:
+  Deps& deps_;
 };
 
 }  // namespace hone::server::rpc

@@ -30,9 +30,9 @@ absl::StatusOr<std::string> Asked(const v1::WatchSweepRequest& request) {
 // One watcher of a sweep; waits for a look at it, or for its client.
 class SweepStream final : public Watcher<v1::WatchSweepResponse> {
  public:
-  SweepStream(std::string sweep_id, const ObservedStream& observed, Deps& deps,
-              SweepStreams& streams)
-      : Watcher(observed),
+  SweepStream(std::string sweep_id, const ObservedStream& observed, access::Caller caller,
+              Deps& deps, SweepStreams& streams)
+      : Watcher(observed, std::move(caller), deps.gate),
         sweep_id_(std::move(sweep_id)),
         streams_(streams),
         watch_(deps.watch_budget) {}
@@ -114,14 +114,16 @@ SweepStreams::~SweepStreams() {
 }
 
 grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepStreams::Open(
-    const v1::WatchSweepRequest& request) {
+    const v1::WatchSweepRequest& request, access::Caller caller) {
   using Refused = RefusedWatch<v1::WatchSweepResponse>;
-  const ObservedStream observed({.method = "WatchSweep", .resource = request.name()}, deps_);
+  const ObservedStream observed(
+      {.method = "WatchSweep", .caller = caller.name, .resource = request.name()}, deps_);
   absl::StatusOr<std::string> id = Asked(request);
   if (!id.ok()) {
     return new Refused(observed, id.status());
   }
-  const auto stream = std::make_shared<SweepStream>(*std::move(id), observed, deps_, *this);
+  const auto stream =
+      std::make_shared<SweepStream>(*std::move(id), observed, std::move(caller), deps_, *this);
   if (const absl::Status added = open_.Add(stream); !added.ok()) {
     return new Refused(observed, added);
   }
@@ -144,6 +146,7 @@ size_t SweepStreams::size() const { return open_.size(); }
 void SweepStreams::LookAtAll() {
   std::map<std::string, std::vector<std::shared_ptr<SweepStream>>> waiting;
   for (std::shared_ptr<SweepStream>& stream : open_.All()) {
+    stream->CheckCaller();
     if (stream->Waits()) {
       waiting[stream->sweep_id()].push_back(std::move(stream));
     }

@@ -28,7 +28,8 @@ class SweepStreams {
 
   // INVALID_ARGUMENT, RESOURCE_EXHAUSTED and UNAVAILABLE (shutting down) end the stream at once;
   // NOT_FOUND when the sweep was looked for.
-  grpc::ServerWriteReactor<v1::WatchSweepResponse>* Open(const v1::WatchSweepRequest& request);
+  grpc::ServerWriteReactor<v1::WatchSweepResponse>* Open(const v1::WatchSweepRequest& request,
+                                                         access::Caller caller);
   // Something about a sweep may have changed.
   void Wake();
   void Goodbye();

@@ -21,6 +21,7 @@
 #include "google/protobuf/message.h"
 #include "hone/v1/job_resource.pb.h"
 #include "server/jobs/unknown_fields.h"
+#include "server/rpc/admit.h"
 #include "server/rpc/call_log.h"
 #include "server/rpc/deps.h"
 #include "server/rpc/status.h"
@@ -44,8 +45,8 @@ inline int64_t BytesOf(const google::protobuf::Message& message) {
   return static_cast<int64_t>(message.SpaceUsedLong());
 }
 
-// The one wrapper around every unary call: counts, times and logs it, and turns its answer into
-// gRPC's.
+// The one wrapper around every unary call: lets it in, counts, times and logs it, and turns its
+// answer into gRPC's.
 template <typename Reply>
 class Unary {
  public:
@@ -54,7 +55,11 @@ class Unary {
         reply_(reply),
         deps_(deps),
         call_{.method = std::string(method), .peer = context->peer()},
-        begin_(SteadyNow()) {
+        begin_(SteadyNow()),
+        caller_(deps.gate.Admit(CredentialsOf(*context), method)) {
+    if (caller_.ok()) {
+      call_.caller = caller_->name;
+    }
     deps_.registry.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
   }
 
@@ -75,6 +80,9 @@ class Unary {
     }
     if constexpr (requires { request.name(); }) {
       call_.resource = request.name();
+    }
+    if constexpr (requires { request.token_id(); }) {
+      call_.resource = absl::StrCat("tokens/", request.token_id());
     }
     if constexpr (requires { request.job().name(); }) {
       call_.resource = request.job().name();
@@ -111,6 +119,9 @@ class Unary {
   // For a call that answers at once: `call` returns the answer.
   template <typename Call>
   grpc::ServerUnaryReactor* Now(Call call) const {
+    if (!caller_.ok()) {
+      return Refuse();
+    }
     const absl::Status taken = Begin();
     return Finish(taken.ok() ? call() : absl::StatusOr<Reply>(taken));
   }
@@ -131,6 +142,9 @@ class Unary {
   template <typename Call>
   grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime,
                                   absl::Status late = LateError()) const {
+    if (!caller_.ok()) {
+      return Refuse();
+    }
     if (const absl::Status taken = Begin(); !taken.ok()) {
       return Finish(taken);
     }
@@ -185,6 +199,19 @@ class Unary {
     std::atomic<bool> finished_ = false;
     grpc::Alarm alarm_;
   };
+
+  // For who calls: after a while, if there is memory for those that wait for it.
+  grpc::ServerUnaryReactor* Refuse() const {
+    const absl::Duration delay = DelayOf(caller_.status());
+    if (delay > absl::ZeroDuration()) {
+      reactor_->request = deps_.budget.Take(bytes_);
+      if (reactor_->request.has_value()) {
+        Pending::AnswerAfter(delay, caller_.status(), std::make_shared<Pending>(*this));
+        return reactor_;
+      }
+    }
+    return Finish(caller_.status());
+  }
 
   // Not OK: the call is refused for its request.
   absl::Status Begin() const {
@@ -245,6 +272,7 @@ class Unary {
   Deps& deps_;
   Call call_;
   absl::Duration begin_;
+  absl::StatusOr<access::Caller> caller_;
   absl::Status asked_;  // what is wrong with the request, whatever the call
   int64_t bytes_ = 0;   // of the request
 };

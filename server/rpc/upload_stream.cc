@@ -13,8 +13,11 @@ namespace {
 class UploadStream final
     : public TransferStream<grpc::ServerReadReactor<v1::UploadDatasetRequest>> {
  public:
-  UploadStream(std::string peer, v1::Dataset* reply, Deps& deps)
-      : TransferStream({.method = "UploadDataset", .peer = std::move(peer), .changes = true},
+  UploadStream(std::string peer, std::string caller, v1::Dataset* reply, Deps& deps)
+      : TransferStream({.method = "UploadDataset",
+                        .peer = std::move(peer),
+                        .caller = std::move(caller),
+                        .changes = true},
                        "nothing arrived for too long while others wait; what arrived is kept",
                        deps),
         reply_(reply) {}
@@ -77,9 +80,10 @@ class UploadStream final
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::UploadDatasetRequest>* OpenUpload(std::string peer, v1::Dataset* reply,
-                                                              Deps& deps) {
-  const auto stream = std::make_shared<UploadStream>(std::move(peer), reply, deps);
+grpc::ServerReadReactor<v1::UploadDatasetRequest>* OpenUpload(std::string peer, std::string caller,
+                                                              v1::Dataset* reply, Deps& deps) {
+  const auto stream =
+      std::make_shared<UploadStream>(std::move(peer), std::move(caller), reply, deps);
   stream->Begin(absl::OkStatus());
   return stream.get();
 }

@@ -21,8 +21,12 @@ constexpr int64_t kBytesFromLog = int64_t{64} << 10;
 // One watcher of a job; waits for the bus, the log or its client.
 class WatchStream final : public Watcher<v1::WatchJobResponse> {
  public:
-  WatchStream(JobWatch watch, const ObservedStream& observed, Deps& deps, WatchStreams& streams)
-      : Watcher(observed), deps_(deps), streams_(streams), watch_(std::move(watch)) {}
+  WatchStream(JobWatch watch, const ObservedStream& observed, access::Caller caller, Deps& deps,
+              WatchStreams& streams)
+      : Watcher(observed, std::move(caller), deps.gate),
+        deps_(deps),
+        streams_(streams),
+        watch_(std::move(watch)) {}
 
   // Joins the bus before the first look at the log, so that nothing falls between them.
   void Begin() {
@@ -127,14 +131,16 @@ WatchStreams::~WatchStreams() {
 }
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
-    const v1::WatchJobRequest& request, Deps& deps) {
+    const v1::WatchJobRequest& request, access::Caller caller, Deps& deps) {
   using Refused = RefusedWatch<v1::WatchJobResponse>;
-  const ObservedStream observed({.method = "WatchJob", .resource = request.name()}, deps);
+  const ObservedStream observed(
+      {.method = "WatchJob", .caller = caller.name, .resource = request.name()}, deps);
   absl::StatusOr<JobWatch> watch = JobWatch::Open(request, deps.store, deps.bus, deps.watch_budget);
   if (!watch.ok()) {
     return new Refused(observed, watch.status());
   }
-  const auto stream = std::make_shared<WatchStream>(*std::move(watch), observed, deps, *this);
+  const auto stream =
+      std::make_shared<WatchStream>(*std::move(watch), observed, std::move(caller), deps, *this);
   if (const absl::Status added = open_.Add(stream); !added.ok()) {
     return new Refused(observed, added);
   }
@@ -156,6 +162,7 @@ void WatchStreams::Loop() {
     lock.unlock();
     const absl::Duration now = SteadyNow();
     for (const auto& stream : open_.All()) {
+      stream->CheckCaller();
       stream->Tick(now);
     }
     lock.lock();

@@ -27,7 +27,7 @@ class WatchStreams {
   // RESOURCE_EXHAUSTED, UNAVAILABLE (shutting down) and the errors of JobWatch::Open end the stream
   // at once.
   grpc::ServerWriteReactor<v1::WatchJobResponse>* Open(const v1::WatchJobRequest& request,
-                                                       Deps& deps);
+                                                       access::Caller caller, Deps& deps);
   void Goodbye();
   size_t size() const;
 

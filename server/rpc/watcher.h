@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/base/steady_clock.h"
+#include "server/access/gate.h"
 #include "server/rpc/observed_stream.h"
 
 namespace hone::server::rpc {
@@ -46,6 +47,22 @@ class Watcher : public grpc::ServerWriteReactor<Response>,
     Pump();
   }
 
+  // Once a second: ends where the caller's token counts no more. Not at once: it may be among the
+  // open ones and not have begun.
+  void CheckCaller() {
+    if (SteadyNow() - made_ < absl::Seconds(1)) {
+      return;
+    }
+    const absl::Status admitted = gate_.StillAdmitted(caller_);
+    if (admitted.ok()) {
+      return;
+    }
+    const auto keep = this->shared_from_this();
+    const std::lock_guard lock(mutex_);
+    refused_ = admitted;
+    Pump();
+  }
+
   void OnDone() final {
     Left();
     // Others may hold it for a moment longer.
@@ -53,8 +70,12 @@ class Watcher : public grpc::ServerWriteReactor<Response>,
   }
 
  protected:
-  explicit Watcher(ObservedStream observed)
-      : observed_(std::move(observed)), last_write_(SteadyNow()) {}
+  Watcher(ObservedStream observed, access::Caller caller, const access::Gate& gate)
+      : gate_(gate),
+        caller_(std::move(caller)),
+        made_(SteadyNow()),
+        observed_(std::move(observed)),
+        last_write_(made_) {}
 
   // From here on it lives until gRPC is done with it. Comes first.
   void Hold() { self_ = this->shared_from_this(); }
@@ -99,6 +120,9 @@ class Watcher : public grpc::ServerWriteReactor<Response>,
     if (cancelled_) {
       return End(absl::CancelledError("the watcher has left"));
     }
+    if (!refused_.ok()) {
+      return End(refused_);
+    }
     if (goodbye_ == Farewell::kSent) {
       return End(
           absl::UnavailableError("the server is shutting down; watch again when it is back"));
@@ -120,11 +144,15 @@ class Watcher : public grpc::ServerWriteReactor<Response>,
   enum class Farewell { kNone, kWanted, kSent };
   static constexpr absl::Duration kHeartbeatEvery = absl::Seconds(15);
 
+  const access::Gate& gate_;
+  const access::Caller caller_;
+  const absl::Duration made_;  // SteadyNow()
   ObservedStream observed_;
   absl::Duration last_write_;  // SteadyNow()
   bool writing_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
+  absl::Status refused_;  // the caller
   Farewell goodbye_ = Farewell::kNone;
   std::shared_ptr<Watcher> self_;  // until OnDone; not guarded
 };

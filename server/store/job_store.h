@@ -146,6 +146,7 @@ struct Folder {
 
 class DatasetStore;
 class SweepStore;
+class TokenStore;
 
 // The truth about jobs, their events and models. Every change of a job's state is one guarded
 // statement: it names the state and the attempt that it expects, and a change that
@@ -267,6 +268,8 @@ class JobStore {
   // Sweeps, the same.
   virtual SweepStore& sweeps() = 0;
   virtual const SweepStore& sweeps() const = 0;
+  virtual TokenStore& tokens() = 0;
+  virtual const TokenStore& tokens() const = 0;
 };
 
 }  // namespace hone::server::store

@@ -19,6 +19,7 @@
 #include "server/store/sqlite_reader.h"
 #include "server/store/sqlite_rows.h"
 #include "server/store/sweep_store.h"
+#include "server/store/token_store.h"
 
 namespace hone::server::store {
 
@@ -124,6 +125,8 @@ class SqliteStore final : public JobStore {
   const DatasetStore& datasets() const override { return *datasets_; }
   SweepStore& sweeps() override { return *sweeps_; }
   const SweepStore& sweeps() const override { return *sweeps_; }
+  TokenStore& tokens() override { return *tokens_; }
+  const TokenStore& tokens() const override { return *tokens_; }
 
  private:
   void RefuseRestOfBrokenBatch();
@@ -165,6 +168,7 @@ class SqliteStore final : public JobStore {
   std::unique_ptr<ReaderPool<SqliteLists>> lists_;
   std::unique_ptr<DatasetStore> datasets_;
   std::unique_ptr<SweepStore> sweeps_;
+  std::unique_ptr<TokenStore> tokens_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   bool in_batch_ = false;            // Commit is at its writes

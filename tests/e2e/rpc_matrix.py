@@ -9,6 +9,7 @@ list of RPCs comes from the descriptors, so a new one without a case fails.
 import argparse
 import hashlib
 import pathlib
+import subprocess
 import sys
 import tempfile
 import time
@@ -88,6 +89,11 @@ EXPECTED = {
     "ListDatasets": page(),
     "DeleteDataset": by_name("datasets", "datasets/nobody", (Code.FAILED_PRECONDITION, "jobs/")),
     "ValidateDataset": by_name("datasets", "datasets/nobody"),
+    "CreateToken": {"empty": (Code.INVALID_ARGUMENT, "role: must be"), "huge field": (Code.INVALID_ARGUMENT, "token_id: must be"), "huge message": TOO_LARGE,
+                    "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "tokens/known"), "deleted": NO_NAME, "unknown name": NO_NAME},
+    "ListTokens": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
+                   "deleted": NO_NAME, "unknown name": NO_NAME},
+    "RevokeToken": {**by_name("tokens", "tokens/nobody"), "deleted": (Code.NOT_FOUND, "tokens/gone")},
     "GetDatasetValidation": by_name("datasets", "datasets/nobody", (Code.NOT_FOUND, "ValidateDataset")),
 }
 
@@ -103,6 +109,12 @@ class Matrix(unittest.TestCase):
                            "--data-mirror", write_mirror(folder / "mirror"))
         # Past the client's own limits: the server is what is tried.
         cls.channel = grpc.insecure_channel(cls.server.address, options=[("grpc.max_send_message_length", -1)])
+        # Who may call what is tried by access.py: here one calls who may everything.
+        made = subprocess.run([OPTIONS.bin / "honed", "token", "--data-dir", folder / "data", "create", "--name", "known", "--role", "admin"],
+                              capture_output=True, text=True, timeout=60, check=True)
+        cls.metadata = [("authorization", f"Bearer {made.stdout.strip()}")]
+        cls.call("CreateToken", cls.message("CreateTokenRequest", token_id="gone", role="VIEWER"))
+        cls.call("RevokeToken", cls.named("RevokeTokenRequest", "tokens/gone"))
         cls.upload("table")
         cls.ended, cls.deleted_job = cls.run_job("ended"), cls.run_job("to be deleted")
         cls.model, cls.deleted_model = cls.model_of(cls.ended), cls.model_of(cls.deleted_job)
@@ -133,7 +145,7 @@ class Matrix(unittest.TestCase):
     def call(cls, rpc, request):
         method = next(method for _, method in cls.wire.methods() if method.name == rpc)
         from_client, from_server = cls.wire.streams(method)
-        reply = cls.wire.stub(cls.channel, rpc)(iter(request) if from_client else request, timeout=60)
+        reply = cls.wire.stub(cls.channel, rpc)(iter(request) if from_client else request, timeout=60, metadata=cls.metadata)
         return list(reply) if from_server else reply
 
     @classmethod
@@ -210,13 +222,13 @@ class Matrix(unittest.TestCase):
         if case == "not UTF-8":
             return wrap(NOT_UTF8[rpc]) if rpc in NOT_UTF8 else wrap(b"\x0a\x02\xff\xfe")
         kind = {"TrainingService": "jobs", "ModelService": "models", "DatasetService": "datasets",
-                "SweepService": "sweeps"}[method.containing_service.name]
+                "SweepService": "sweeps", "AccessService": "tokens"}[method.containing_service.name]
         deleted = {"jobs": self.deleted_job, "models": self.deleted_model, "datasets": "datasets/gone",
-                   "sweeps": self.deleted_sweep}[kind]
+                   "sweeps": self.deleted_sweep, "tokens": "tokens/gone"}[kind]
         name = {"huge field": f"{kind}/" + "a" * 1_000_000, "unknown name": f"{kind}/nobody", "deleted": deleted}.get(case)
         if case == "wrong state":
             name = {"jobs": self.queued if rpc == "DeleteJob" else self.ended, "models": self.model,
-                    "datasets": "datasets/table", "sweeps": self.running_sweep if rpc == "DeleteSweep" else self.ended_sweep}[kind]
+                    "datasets": "datasets/table", "sweeps": self.running_sweep if rpc == "DeleteSweep" else self.ended_sweep, "tokens": "tokens/known"}[kind]
         if rpc == "CreateJob":
             dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
             request.spec.CopyFrom(self.spec("x" * 1_000_000 if case == "huge field" else "another", dataset))
@@ -225,6 +237,8 @@ class Matrix(unittest.TestCase):
             dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
             request.spec.CopyFrom(self.sweep_spec("x" * 1_000_000 if case == "huge field" else "another", dataset))
             request.request_id = "ended" if case == "wrong state" else ""
+        elif rpc == "CreateToken":
+            request.token_id, request.role = name.split("/", 1)[1], 1
         elif rpc == "ImportModel":
             request.dataset = {"huge field": "datasets/" + "a" * 1_000_000, "wrong state": "datasets/table",
                                "deleted": "datasets/gone", "unknown name": "datasets/nobody"}[case]

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/loopback.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::config {
@@ -46,6 +47,35 @@ TEST(Config, AnotherAddressThanLoopbackNeedsTheFlag) {
 TEST(Config, TheMetricsAddressNeedsTheFlagToo) {
   EXPECT_THAT(ParseFlags({"--data-dir", "d", "--metrics-listen", "0.0.0.0:1"}).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--metrics-listen")));
+}
+
+TEST(Config, AnotherAddressIsFineWithTls) {
+  const auto parsed = ParseFlags({"--data-dir", "d", "--listen", "0.0.0.0:1", "--tls-cert", "c",
+                                  "--tls-key", "k", "--tls-client-ca", "a"});
+  ASSERT_THAT(parsed, IsOk());
+  EXPECT_TRUE(parsed->config.IsReachedByOthers());
+  EXPECT_TRUE(parsed->config.HasTls());
+  EXPECT_EQ(parsed->config.tls_client_role, access::Role::kSubmitter);
+}
+
+TEST(Config, ACertificateAndItsKeyBelongTogether) {
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--tls-cert", "c"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--tls-key: must be given")));
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--tls-key", "k"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--tls-cert: must be given")));
+}
+
+TEST(Config, ClientsShowCertificatesOnlyToAServerThatHasOne) {
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--tls-client-ca", "a"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needs --tls-cert")));
+}
+
+TEST(Config, TheRoleOfClientsWithCertificatesIsOneThatThereIs) {
+  EXPECT_EQ(
+      ParseFlags({"--data-dir", "d", "--tls-client-role", "operator"})->config.tls_client_role,
+      access::Role::kOperator);
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--tls-client-role", "king"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--tls-client-role")));
 }
 
 TEST(Config, LimitsAreInDaysAndZeroIsForEver) {

@@ -42,9 +42,9 @@ class DoorTest : public ::testing::Test {
                                                                                : Look::kClose;
                                 },
                             .enter =
-                                [this](OwnedFd fd, std::string said) {
+                                [this](Connection connection, std::string said) {
                                   const std::lock_guard lock(mutex_);
-                                  inside_.push_back(std::move(fd));
+                                  inside_.push_back(connection.Release());
                                   said_.push_back(std::move(said));
                                   changed_.notify_all();
                                 },

@@ -158,6 +158,8 @@ class FailingStore final : public store::JobStore {
   const store::DatasetStore& datasets() const override { return store_.datasets(); }
   store::SweepStore& sweeps() override { return store_.sweeps(); }
   const store::SweepStore& sweeps() const override { return store_.sweeps(); }
+  store::TokenStore& tokens() override { return store_.tokens(); }
+  const store::TokenStore& tokens() const override { return store_.tokens(); }
 
  private:
   absl::Status Try() {

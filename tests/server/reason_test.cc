@@ -31,6 +31,7 @@ TEST(Reason, NoneHasAnotherTextThanClientsKnow) {
   EXPECT_STREQ(reason::kQuotaExceeded, "QUOTA_EXCEEDED");
   EXPECT_STREQ(reason::kImportUnderWay, "IMPORT_UNDER_WAY");
   EXPECT_STREQ(reason::kTooMuchMemory, "TOO_MUCH_MEMORY");
+  EXPECT_STREQ(reason::kTokenRefused, "TOKEN_REFUSED");
 }
 
 TEST(Reason, OfTheDomainThatClientsKnow) { EXPECT_STREQ(kErrorDomain, "hone"); }

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/access/role.h"
+#include "server/access/tokens.h"
+#include "server/metrics/registry.h"
+
+namespace hone::server::access {
+
+// What a connection and a call tell of who calls.
+struct Credentials {
+  std::string peer = "";           // an address; for the log
+  std::string authorization = "";  // of the call's metadata or headers: "Bearer TOKEN"; "": none
+  // It came through the socket in the server's own folder, which only the folder's owner can.
+  bool is_owner = false;
+  // Of the client's certificate, which TLS has found to be of an authority of --tls-client-ca.
+  bool has_certificate = false;
+  std::string certificate_name = "";
+};
+
+// Who calls.
+struct Caller {
+  std::string name = "";        // for the log: "owner", "token:ci"; "": anybody
+  Role role = Role::kOperator;  // who may do what, only those say who are known
+  std::string project = "";     // a token's; nothing depends on it yet
+  std::string token_hash = "";  // "": it showed none
+};
+
+struct GateOptions {
+  bool client_certificates = false;          // clients may show one
+  Role certificate_role = Role::kSubmitter;  // of who does
+};
+
+// The one place where it is decided who may do what: every call and stream goes through Admit
+// before anything else, and the metrics endpoint does. Any thread.
+class Gate {
+ public:
+  // `registry` counts who was refused; both outlive the gate.
+  Gate(const GateOptions& options, Tokens& tokens, metrics::Registry& registry);
+
+  // Nobody is asked who they are: there is no way to say it.
+  bool IsOpen() const { return !options_.client_certificates && !tokens_.any(); }
+
+  // UNAUTHENTICATED: it is not known who calls; where a token was tried that does not count, with
+  // the reason TOKEN_REFUSED, and the caller should wait for a while before it is told.
+  // PERMISSION_DENIED: the caller has not the role that `rpc` needs.
+  absl::StatusOr<Caller> Admit(const Credentials& credentials, absl::string_view rpc);
+  // For what goes on for long: UNAUTHENTICATED when the caller's token counts no more.
+  absl::Status StillAdmitted(const Caller& caller) const;
+  // The same as Admit for what is no RPC.
+  absl::StatusOr<Caller> Admit(const Credentials& credentials, Role least);
+
+ private:
+  absl::StatusOr<Caller> Find(const Credentials& credentials);
+  absl::StatusOr<Caller> FindByToken(const Credentials& credentials);
+  // Counts and logs it, the latter once a second at most.
+  void Note(absl::string_view reason, const Credentials& credentials, const store::Token& token);
+
+  const GateOptions options_;
+  Tokens& tokens_;
+  metrics::Registry& registry_;
+  std::mutex mutex_;
+  absl::Duration log_at_;  // SteadyNow(); guarded by mutex_
+  int64_t unlogged_ = 0;   // guarded by mutex_
+};
+
+}  // namespace hone::server::access

@@ -1,0 +1,286 @@
+#!/usr/bin/python3
+"""Who may call what: every RPC of every service × {no token, an unknown one, one past its time, a revoked one, one of a role that is too low, one of
+the least role}. The list of RPCs comes from the descriptors, and what each needs from the table below, so a new one without an entry fails.
+
+    access.py BIN DESCRIPTORS
+"""
+import argparse
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import grpc  # noqa: E402
+from grpc import StatusCode as Code  # noqa: E402
+from honed import LONGEST_SECONDS, Honed, wait_until, write_mirror, write_sleeper  # noqa: E402
+from wire import Wire  # noqa: E402
+
+ROLES = ("viewer", "submitter", "operator", "admin")
+LEAST = {
+    "viewer": """GetJob ListJobs WatchJob GetMetricHistory ListArtifacts DownloadArtifact GetServerInfo ListModels GetModel DownloadModel GetDataset
+                 ListDatasets GetDatasetValidation GetSweep ListSweeps WatchSweep""",
+    "submitter": """CreateJob CancelJob PauseJob ResumeJob RetryJob UpdateJob CreateSweep CancelSweep BeginUpload UploadDataset ValidateDataset
+                    ImportModel Predict Generate""",
+    "operator": "DeleteJob DeleteModel UpdateModel DeleteDataset DeleteSweep",
+    "admin": "CreateToken ListTokens RevokeToken",
+}
+ROLE_OF = {rpc: role for role, rpcs in LEAST.items() for rpc in rpcs.split()}
+
+
+def token_command(folder, *options):
+    return subprocess.run([OPTIONS.bin / "honed", "token", "--data-dir", folder, *map(str, options)],
+                          capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
+
+
+def create(folder, name, role, *options):
+    done = token_command(folder, "create", "--name", name, "--role", role, *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+class Calls(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory(prefix="hone-access-")
+        cls.addClassCleanup(temporary.cleanup)
+        cls.folder = pathlib.Path(temporary.name)
+        cls.data = cls.folder / "data"
+        cls.wire = Wire(OPTIONS.descriptors)
+        cls.server = Honed(OPTIONS.bin / "honed", cls.folder, "--log-level", "debug")
+        cls.addClassCleanup(cls.server.stop)
+        cls.channel = grpc.insecure_channel(cls.server.address)
+        cls.addClassCleanup(cls.channel.close)
+        cls.tokens = {role: create(cls.data, role, role) for role in ROLES}
+        cls.expired = create(cls.data, "expired", "admin", "--expires", "1s")
+        past = time.monotonic() + 1
+        cls.revoked = create(cls.data, "revoked", "admin")
+        assert token_command(cls.data, "revoke", "revoked").returncode == 0
+        time.sleep(max(0, past - time.monotonic()))
+
+    def start(self, rpc, token=None, request=b""):
+        method = next(method for _, method in self.wire.methods() if method.name == rpc)
+        from_client, from_server = self.wire.streams(method)
+        stub = self.wire.stub(self.channel, rpc)
+        options = {"timeout": LONGEST_SECONDS, "metadata": [("authorization", f"Bearer {token}")] if token else None}
+        if from_server:
+            answers = stub(request, **options)
+            return lambda: list(answers)
+        return stub.future(iter([]) if from_client else request, **options).result
+
+    @staticmethod
+    def end(call):
+        """The error of a call that was started, or None."""
+        try:
+            call()
+            return None
+        except grpc.RpcError as error:
+            return error
+
+    def answers(self, token):
+        """{rpc: error}, asked all at a time: a wrong token is answered after a second."""
+        calls = {method.name: self.start(method.name, token) for _, method in self.wire.methods()}
+        return {rpc: self.end(call) for rpc, call in calls.items()}
+
+    def test_every_rpc_has_a_least_role(self):
+        self.assertEqual(sorted(ROLE_OF), sorted(method.name for _, method in self.wire.methods()))
+
+    def test_no_rpc_is_for_a_caller_who_is_not_known(self):
+        unknown = "hone_" + "x" * 43
+        for what, token, says in (("no token", None, "must know who calls"), ("unknown", unknown, "does not know the token"),
+                                  ("expired", self.expired, "past its time"), ("revoked", self.revoked, "was revoked")):
+            for rpc, error in self.answers(token).items():
+                with self.subTest(rpc=rpc, token=what):
+                    self.assertEqual(error.code(), Code.UNAUTHENTICATED, error.details())
+                    self.assertIn(says, error.details())
+                    details = dict(error.trailing_metadata())["grpc-status-details-bin"]
+                    self.assertIn(b"google.rpc.ErrorInfo", details)
+                    self.assertEqual(b"TOKEN_REFUSED" in details, token is not None)
+
+    def test_every_rpc_is_for_its_role_and_those_above_it(self):
+        for role in ROLES:
+            for rpc, error in self.answers(self.tokens[role]).items():
+                with self.subTest(rpc=rpc, role=role):
+                    may = ROLES.index(role) >= ROLES.index(ROLE_OF[rpc])
+                    if may:  # the request is empty: that is all there may be to say
+                        self.assertNotIn(error and error.code(), (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED), error and error.details())
+                    else:
+                        self.assertEqual(error.code(), Code.PERMISSION_DENIED, error.details())
+                        self.assertIn(f"role {ROLE_OF[rpc]}", error.details())
+
+    def test_health_and_reflection_are_for_everybody(self):
+        check = self.channel.unary_unary("/grpc.health.v1.Health/Check")
+        self.assertEqual(check(b"", timeout=LONGEST_SECONDS), b"\x08\x01")
+        reflect = self.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        self.assertIn(b"hone.v1.AccessService", next(reflect(iter([b"\x3a\x00"]), timeout=LONGEST_SECONDS)))
+
+    def test_wrong_tokens_are_answered_after_a_second_whatever_is_wrong_and_no_token_at_once(self):
+        def seconds(token):
+            begin = time.monotonic()
+            self.end(self.start("GetServerInfo", token))
+            return time.monotonic() - begin
+
+        for token in ("x", self.expired, self.revoked, self.tokens["viewer"][:-1]):
+            self.assertGreaterEqual(seconds(token), 1)
+
+    def test_a_header_that_is_no_bearer_token_is_refused(self):
+        stub = self.wire.stub(self.channel, "GetServerInfo")
+        for header in ("Basic eDp5", self.tokens["viewer"], "Bearer", "Bearer "):
+            with self.subTest(header=header), self.assertRaises(grpc.RpcError) as raised:
+                stub(b"", timeout=LONGEST_SECONDS, metadata=[("authorization", header)])
+            self.assertEqual(raised.exception.code(), Code.UNAUTHENTICATED)
+        stub(b"", timeout=LONGEST_SECONDS, metadata=[("authorization", f"bearer {self.tokens['viewer']}")])
+
+    def test_the_metrics_need_a_viewer_and_the_probes_nobody(self):
+        def page(path, token=None):
+            request = urllib.request.Request(self.server.metrics_url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+            try:
+                with urllib.request.urlopen(request, timeout=LONGEST_SECONDS) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, ""
+
+        self.end(self.start("GetServerInfo", "wrong"))
+        self.assertEqual(page("/metrics")[0], 401)
+        self.assertEqual(page("/metrics", self.revoked)[0], 401)
+        status, metrics = page("/metrics", self.tokens["viewer"])
+        self.assertEqual(status, 200)
+        self.assertRegex(metrics, r'hone_callers_refused_total{reason="unknown"} [1-9]')
+        self.assertEqual(page("/healthz"), (200, "ok\n"))
+
+    def test_no_token_is_in_the_log_nor_in_the_store(self):
+        self.answers(self.tokens["admin"])
+        self.end(self.start("GetServerInfo", "hone_secret_that_is_wrong"))
+        texts = [path.read_bytes() for path in (self.folder / "honed.log", *self.data.glob("store.db*"))]
+        for token in (*self.tokens.values(), self.expired, self.revoked, "hone_secret_that_is_wrong"):
+            for text in texts:
+                self.assertNotIn(token.encode(), text)
+        log = texts[0].decode()
+        self.assertIn("a caller is not known", log)
+        self.assertIn("caller=token:admin", log)
+
+
+class Tokens(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="hone-tokens-")
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name)
+        self.data = self.folder / "data"
+
+    def serve(self, *options):
+        server = Honed(OPTIONS.bin / "honed", self.folder, *options)
+        self.addCleanup(server.stop)
+        return server
+
+    def hone(self, server, *options, token=None, **environment):
+        variables = {**os.environ, **({"HONE_TOKEN": token} if token else {}), **environment}
+        return subprocess.run([OPTIONS.bin / "hone", "--server", server.address, *map(str, options)], env=variables,
+                              capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
+
+    def test_one_is_made_before_the_first_start_and_lives_on(self):
+        token = create(self.data, "ci", "submitter", "--project", "vision", "--expires", "90d")
+        for _ in range(2):
+            server = self.serve()
+            self.assertEqual(self.hone(server, "jobs", "list", token=token).returncode, 0)
+            self.assertIn("must know who calls", self.hone(server, "jobs", "list").stderr)
+            server.stop(9)
+
+    def test_a_server_that_runs_takes_and_refuses_them_at_once(self):
+        server = self.serve()
+        self.assertEqual(self.hone(server, "jobs", "list").returncode, 0, "nobody is asked who they are")
+        token = create(self.data, "ci", "viewer")
+        self.assertEqual(self.hone(server, "jobs", "list").returncode, 1)
+        self.assertEqual(self.hone(server, "jobs", "list", token=token).returncode, 0)
+        listed = token_command(self.data, "list").stdout
+        self.assertRegex(listed, r"ci +viewer +- +\d{4}-.* +never +\d{4}-.* +counts")
+        self.assertEqual(token_command(self.data, "revoke", "ci").returncode, 0)
+        self.assertIn("was revoked", self.hone(server, "jobs", "list", token=token).stderr)
+        self.assertRegex(token_command(self.data, "list").stdout, r"ci +viewer .*revoked")
+        self.assertEqual(self.hone(server, "jobs", "list").returncode, 1, "it stays closed when the last one is revoked")
+        again = create(self.data, "ci", "viewer")
+        self.assertEqual(self.hone(server, "jobs", "list", token=again).returncode, 0)
+        self.assertNotEqual(token, again)
+
+    def test_a_watch_ends_when_its_token_is_revoked(self):
+        server = self.serve("--worker", write_sleeper(self.folder, OPTIONS.bin / "hone-worker"), "--grace-seconds", 1, "--data-mirror",
+                            write_mirror(self.folder / "mirror"))
+        metadata = [("authorization", f"Bearer {create(self.data, 'ci', 'submitter')}")]
+        wire = Wire(OPTIONS.descriptors)
+        channel = grpc.insecure_channel(server.address)
+        self.addCleanup(channel.close)
+        request = wire.message("CreateJobRequest")()
+        request.spec.display_name = "SLEEPS"
+        request.spec.classification.SetInParent()
+        request.spec.data.dataset = "wine"
+        request.spec.model.layers.add().dense.units = 3
+        request.spec.training.epochs = 1
+        job = wire.stub(channel, "CreateJob")(request, metadata=metadata, timeout=LONGEST_SECONDS)
+        watch = wire.stub(channel, "WatchJob")(wire.message("WatchJobRequest")(name=job.name), metadata=metadata, timeout=LONGEST_SECONDS)
+        next(watch)
+        self.assertEqual(token_command(self.data, "revoke", "ci").returncode, 0)
+        with self.assertRaises(grpc.RpcError) as raised:
+            list(watch)
+        self.assertEqual(raised.exception.code(), Code.UNAUTHENTICATED)
+
+    def test_wrong_ones_are_not_made(self):
+        self.assertIn("no store.db", token_command(self.data, "list").stderr)
+        self.assertIn("--role", token_command(self.data, "create", "--name", "x", "--role", "king").stderr)
+        self.assertIn("90d", token_command(self.data, "create", "--name", "x", "--role", "viewer", "--expires", "soon").stderr)
+        self.assertIn("token_id: must be", token_command(self.data, "create", "--name", "a b", "--role", "viewer").stderr)
+        create(self.data, "ci", "viewer")
+        self.assertIn("there is a token tokens/ci", token_command(self.data, "create", "--name", "ci", "--role", "viewer").stderr)
+        self.assertIn("no token tokens/nobody", token_command(self.data, "revoke", "nobody").stderr)
+
+    def test_only_the_folders_owner_reaches_the_socket_in_it(self):
+        self.serve()
+        control = self.data / "control"
+        self.assertEqual(stat.S_IMODE(control.stat().st_mode), 0o700)
+        self.assertTrue(stat.S_ISSOCK((control / "socket").stat().st_mode))
+
+    def test_a_folder_with_a_long_name_has_one_too(self):
+        self.data = self.folder / ("long" * 40) / "data"
+        server = Honed(OPTIONS.bin / "honed", self.data.parent)
+        self.addCleanup(server.stop)
+        create(self.data, "ci", "viewer")
+
+    def test_hone_reads_a_token_from_a_file_that_only_its_owner_may_read(self):
+        server = self.serve()
+        file = self.folder / "token"
+        file.write_text(create(self.data, "ci", "viewer") + "\n")
+        file.chmod(0o640)
+        loose = self.hone(server, "--token-file", file, "jobs", "list")
+        self.assertEqual((loose.returncode, "chmod 600" in loose.stderr), (2, True), loose.stderr)
+        file.chmod(0o600)
+        self.assertEqual(self.hone(server, "--token-file", file, "jobs", "list").returncode, 0)
+        self.assertEqual(self.hone(server, "jobs", "list", HONE_TOKEN_FILE=str(file)).returncode, 0)
+        self.assertEqual(self.hone(server, "--token-file", self.folder / "none", "jobs", "list").returncode, 2)
+
+    def test_hone_sends_no_token_in_plain_text_to_another_machine(self):
+        class Elsewhere:
+            address = "192.0.2.1:50051"
+
+        refused = self.hone(Elsewhere, "jobs", "list", token="hone_secret")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("--tls", refused.stderr)
+        self.assertNotIn("hone_secret", refused.stderr)
+
+    def test_a_job_of_a_submitter_is_in_the_log_with_its_caller(self):
+        server = self.serve()
+        token = create(self.data, "ci", "submitter")
+        self.hone(server, "jobs", "cancel", "nobody", token=token)
+        wait_until("the log has the call", lambda: "rpc=CancelJob" in (self.folder / "honed.log").read_text())
+        self.assertIn("caller=token:ci", (self.folder / "honed.log").read_text())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bin", type=pathlib.Path)
+    parser.add_argument("descriptors", type=pathlib.Path)
+    OPTIONS, rest = parser.parse_known_args()
+    unittest.main(argv=[sys.argv[0], *rest])

@@ -1,0 +1,253 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/files.h"
+#include "hone/v1/access.pb.h"
+#include "hone/v1/dataset_service.pb.h"
+#include "hone/v1/model_service.pb.h"
+#include "hone/v1/sweep.pb.h"
+#include "hone/v1/training_service.pb.h"
+#include "server/access/gate.h"
+#include "server/access/role.h"
+#include "server/access/tokens.h"
+#include "server/jobs/reason.h"
+#include "server/store/sqlite_store.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::access {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::HasSubstr;
+
+// All of hone.v1: whoever adds a file with a service adds it here, and a test of all services
+// (tests/e2e/access.py) does without this list.
+std::set<const google::protobuf::ServiceDescriptor*> Services() {
+  std::set<const google::protobuf::ServiceDescriptor*> services;
+  for (const auto* file :
+       {v1::CreateJobRequest::descriptor()->file(), v1::ListModelsRequest::descriptor()->file(),
+        v1::BeginUploadRequest::descriptor()->file(), v1::CreateSweepRequest::descriptor()->file(),
+        v1::CreateTokenRequest::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      services.insert(file->service(i));
+    }
+  }
+  return services;
+}
+
+TEST(Roles, EveryRpcHasALeastRole) {
+  std::set<std::string> names;
+  for (const auto* service : Services()) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      const std::string& name = service->method(i)->name();
+      EXPECT_TRUE(LeastRoleFor(name).has_value()) << name << " is missing in access/role.cc";
+      EXPECT_TRUE(names.insert(name).second) << name << " is the name of two RPCs";
+    }
+  }
+  EXPECT_GT(names.size(), 30U);
+}
+
+TEST(Roles, WhatIsNoRpcIsForNobody) { EXPECT_FALSE(LeastRoleFor("Nothing").has_value()); }
+
+TEST(Roles, NamesLeadBackToTheirRoles) {
+  for (const Role role : kRoles) {
+    EXPECT_EQ(RoleOfName(RoleName(role)), role);
+  }
+  EXPECT_EQ(RoleOfName("Admin"), std::nullopt);
+}
+
+class GateTest : public ::testing::Test {
+ protected:
+  GateTest()
+      : folder_(absl::StrCat(::testing::TempDir(), "/access-", ::getpid(), "-", counter_++)) {
+    std::filesystem::create_directories(folder_);
+    Open();
+  }
+  ~GateTest() override {
+    writer_.reset();
+    tokens_.reset();
+    store_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  // As a server that starts.
+  void Open() {
+    writer_.reset();
+    tokens_.reset();
+    store_.reset();
+    store_ = *store::OpenSqliteStore(folder_ + "/store.db");
+    writer_ = std::make_unique<store::Writer>(*store_, [](const store::LoggedEvent&) {});
+    tokens_ = *Tokens::Open(*store_, *writer_);
+  }
+  // What its holder shows.
+  Credentials Add(const std::string& id, Role role, absl::Time expires = absl::InfiniteFuture(),
+                  absl::Time now = absl::Now()) {
+    NewToken made = *MakeToken(id, role, "vision", expires, now);
+    std::promise<absl::Status> added;
+    tokens_->Add(made.token, [&](const absl::StatusOr<store::Token>& token) {
+      added.set_value(token.status());
+    });
+    EXPECT_THAT(added.get_future().get(), IsOk());
+    Credentials credentials;
+    credentials.authorization = absl::StrCat("Bearer ", made.secret);
+    return credentials;
+  }
+  absl::Status Revoke(const std::string& id) {
+    std::promise<absl::Status> revoked;
+    tokens_->Revoke(id, absl::Now(), [&](const absl::StatusOr<store::Token>& token) {
+      revoked.set_value(token.status());
+    });
+    return revoked.get_future().get();
+  }
+  static Credentials Certificate(const std::string& name) {
+    Credentials credentials;
+    credentials.has_certificate = true;
+    credentials.certificate_name = name;
+    return credentials;
+  }
+
+  static inline int counter_ = 0;
+  const std::string folder_;
+  metrics::Registry registry_;
+  std::unique_ptr<store::JobStore> store_;
+  std::unique_ptr<Tokens> tokens_;
+  std::unique_ptr<store::Writer> writer_;
+};
+
+TEST_F(GateTest, WithoutAWayToSayWhoOneIsAnybodyMayDoAllButSayWhoMayDoWhat) {
+  Gate gate({}, *tokens_, registry_);
+  EXPECT_TRUE(gate.IsOpen());
+  EXPECT_THAT(gate.Admit(Credentials(), "DeleteModel"), IsOk());
+  EXPECT_THAT(gate.Admit(Credentials(), "CreateToken").status(),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("role admin")));
+}
+
+TEST_F(GateTest, TheFoldersOwnerMayDoEverything) {
+  Gate gate({.client_certificates = true}, *tokens_, registry_);
+  Credentials owner;
+  owner.is_owner = true;
+  EXPECT_THAT(gate.Admit(owner, "CreateToken"), IsOk());
+}
+
+TEST_F(GateTest, AnRpcThatIsNotInTheListIsForNobody) {
+  Gate gate({}, *tokens_, registry_);
+  Credentials owner;
+  owner.is_owner = true;
+  EXPECT_THAT(gate.Admit(owner, "Nothing").status(),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("Nothing")));
+}
+
+TEST_F(GateTest, WhoCouldShowACertificateAndDoesNotIsUnknown) {
+  Gate gate({.client_certificates = true}, *tokens_, registry_);
+  EXPECT_FALSE(gate.IsOpen());
+  EXPECT_THAT(gate.Admit(Credentials(), "GetJob").status(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("--tls-cert")));
+}
+
+TEST_F(GateTest, ACertificateGivesTheRoleThatIsSetAndNoMore) {
+  Gate gate({.client_certificates = true, .certificate_role = Role::kViewer}, *tokens_, registry_);
+  const auto caller = gate.Admit(Certificate("anna"), "GetJob");
+  ASSERT_THAT(caller, IsOk());
+  EXPECT_EQ(caller->name, "certificate:anna");
+  EXPECT_THAT(gate.Admit(Certificate("anna"), "CreateJob").status(),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("role submitter")));
+}
+
+TEST_F(GateTest, ATokenGivesItsNameRoleAndProjectAlsoAfterARestart) {
+  const Credentials ci = Add("ci", Role::kSubmitter);
+  Open();
+  Gate gate({}, *tokens_, registry_);
+  EXPECT_FALSE(gate.IsOpen());
+  const auto caller = gate.Admit(ci, "CreateJob");
+  ASSERT_THAT(caller, IsOk());
+  EXPECT_EQ(caller->name, "token:ci");
+  EXPECT_EQ(caller->project, "vision");
+  EXPECT_THAT(gate.Admit(ci, "DeleteJob").status(),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("role operator")));
+}
+
+TEST_F(GateTest, ATokenCountsMoreThanACertificateThatIsShownWithIt) {
+  Gate gate({.client_certificates = true, .certificate_role = Role::kAdmin}, *tokens_, registry_);
+  Credentials both = Add("ci", Role::kViewer);
+  both.has_certificate = true;
+  EXPECT_THAT(gate.Admit(both, "DeleteJob").status(),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("token:ci")));
+  both.authorization = "Bearer wrong";
+  EXPECT_THAT(gate.Admit(both, "GetJob").status(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("does not know")));
+}
+
+TEST_F(GateTest, AnUnknownTokenIsRefusedWithTheReasonThatSlowsItDown) {
+  Add("ci", Role::kViewer);
+  Gate gate({}, *tokens_, registry_);
+  Credentials wrong;
+  wrong.authorization = "Bearer hone_wrong";
+  const absl::Status refused = gate.Admit(wrong, "GetJob").status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("does not know")));
+  EXPECT_EQ(jobs::ReasonOf(refused), jobs::reason::kTokenRefused);
+}
+
+TEST_F(GateTest, ARevokedTokenIsRefusedAtOnceAndItsServerStaysClosed) {
+  const Credentials ci = Add("ci", Role::kViewer);
+  Gate gate({}, *tokens_, registry_);
+  EXPECT_THAT(gate.Admit(ci, "GetJob"), IsOk());
+  ASSERT_THAT(Revoke("ci"), IsOk());
+  EXPECT_THAT(gate.Admit(ci, "GetJob").status(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("was revoked")));
+  EXPECT_FALSE(gate.IsOpen());
+  EXPECT_THAT(Revoke("ci"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("tokens/ci")));
+}
+
+TEST_F(GateTest, ATokenPastItsTimeIsRefused) {
+  const absl::Time begin = absl::Now() - absl::Hours(2);
+  const Credentials ci = Add("ci", Role::kViewer, begin + absl::Hours(1), begin);
+  Gate gate({}, *tokens_, registry_);
+  EXPECT_THAT(gate.Admit(ci, "GetJob").status(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("past its time")));
+}
+
+TEST_F(GateTest, TheStoreHasTheHashOfATokenAndWhenItWasUsed) {
+  const Credentials ci = Add("ci", Role::kViewer);
+  Gate gate({}, *tokens_, registry_);
+  EXPECT_EQ(store_->tokens().All()->at(0).used, absl::InfinitePast());
+  const absl::Time before = absl::Now();
+  EXPECT_THAT(gate.Admit(ci, "GetJob"), IsOk());
+  writer_.reset();  // which finishes what was submitted
+  const store::Token token = store_->tokens().All()->at(0);
+  EXPECT_GE(token.used, before - absl::Seconds(1));
+  EXPECT_EQ(token.hash, Sha256(ci.authorization.substr(7)));
+}
+
+TEST(NewTokens, HaveAPrefixAndAreNeverTheSame) {
+  const absl::Time now = absl::Now();
+  const auto one = MakeToken("a", Role::kViewer, "", absl::InfiniteFuture(), now);
+  const auto other = MakeToken("a", Role::kViewer, "", absl::InfiniteFuture(), now);
+  ASSERT_THAT(one, IsOk());
+  EXPECT_THAT(one->secret, ::testing::MatchesRegex("hone_[A-Za-z0-9_-]+"));
+  EXPECT_GE(one->secret.size(), 48U);
+  EXPECT_NE(one->secret, other->secret);
+}
+
+TEST(NewTokens, WrongNamesAndTimesAreRefused) {
+  const absl::Time now = absl::Now();
+  for (const std::string id : {"", "-a", "a b", "a/b"}) {
+    EXPECT_THAT(MakeToken(id, Role::kViewer, "", absl::InfiniteFuture(), now).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("token_id")));
+  }
+  EXPECT_THAT(MakeToken("a", Role::kViewer, "a b", absl::InfiniteFuture(), now).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("project")));
+  EXPECT_THAT(MakeToken("a", Role::kViewer, "", now, now).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("in the future")));
+}
+
+}  // namespace
+}  // namespace hone::server::access
