@@ -161,7 +161,7 @@ class HonedServer final : public Server {
         config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_, *predictors_,
         *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,    *validations_,
         bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_, engine_,
-        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_});
+        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const auto* service :
@@ -483,6 +483,7 @@ class HonedServer final : public Server {
   Transfers transfers_{config_.transfer_idle};
   ByteBudget budget_{kCallBytes};
   ByteBudget watch_budget_{kWatchBytes};
+  LateRefusals late_refusals_;
   SharedText engine_;
   std::unique_ptr<tls::Certificates> certificates_;  // none: plain text
   std::unique_ptr<access::Tokens> tokens_;           // the writer tells it what is stored
