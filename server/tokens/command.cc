@@ -157,6 +157,9 @@ absl::StatusOr<std::unique_ptr<Keeper>> FindKeeper(const std::string& data_direc
   absl::StatusOr<std::unique_ptr<artifacts::DataDirectory>> directory =
       artifacts::DataDirectory::Open(data_directory);
   if (directory.ok()) {
+    if (!make) {  // else a look at it would shut out the older server that it is of
+      HONE_RETURN_IF_ERROR(store::CheckSqliteVersion((*directory)->store_path()));
+    }
     HONE_ASSIGN_OR_RETURN(auto store, store::OpenSqliteStore((*directory)->store_path()));
     return std::make_unique<StoreKeeper>(*std::move(directory), std::move(store));
   }
