@@ -57,6 +57,8 @@ constexpr int kMaxStreamsOfConnection =
 // Of all connections' buffers: a message is looked at, and refused for its length, when it is
 // whole. Beyond this the streams that hold the most are ended.
 constexpr size_t kTransportBytes = 64u << 20;
+// Of gRPC's reflection, which has a thread for each of its streams, and streams for everybody.
+constexpr int kReflectionThreads = 16;
 
 // From a connection's greeting to its settings, which a client sends with it.
 constexpr int kHandshakeMilliseconds = 10'000;
@@ -320,7 +322,8 @@ class HonedServer final : public Server {
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsOfConnection);
     SetTimes(builder);
-    builder.SetResourceQuota(grpc::ResourceQuota("honed").Resize(kTransportBytes));
+    builder.SetResourceQuota(
+        grpc::ResourceQuota("honed").Resize(kTransportBytes).SetMaxThreads(kReflectionThreads));
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       return absl::InternalError("gRPC does not start");
