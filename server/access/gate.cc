@@ -103,6 +103,9 @@ absl::StatusOr<Caller> Gate::Find(const Credentials& credentials) {
 }
 
 absl::Status Gate::StillAdmitted(const Caller& caller) const {
+  if (caller.name.empty() && !IsOpen()) {
+    return absl::UnauthenticatedError(absl::StrCat("this server must know who calls now: ", kHow));
+  }
   return caller.token_hash.empty() ||
                  tokens_.StandingOf(caller.token_hash, absl::Now()) == Tokens::Standing::kValid
              ? absl::OkStatus()

@@ -51,7 +51,8 @@ class Gate {
   // the reason TOKEN_REFUSED, and the caller should wait for a while before it is told.
   // PERMISSION_DENIED: the caller has not the role that `rpc` needs.
   absl::StatusOr<Caller> Admit(const Credentials& credentials, absl::string_view rpc);
-  // For what goes on for long: UNAUTHENTICATED when the caller's token counts no more.
+  // For what goes on for long: UNAUTHENTICATED when the caller's token counts no more, or when it
+  // is not known who calls and the gate has closed since.
   absl::Status StillAdmitted(const Caller& caller) const;
   // The same as Admit for what is no RPC.
   absl::StatusOr<Caller> Admit(const Credentials& credentials, Role least);

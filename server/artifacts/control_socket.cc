@@ -37,8 +37,16 @@ absl::StatusOr<ControlSocket> ControlSocket::Make(const std::string& root) {
   }
   OwnedFd folder = OpenFolder(path);
   // Also where it was copied from elsewhere.
-  if (!folder.valid() || ::fchmod(folder.get(), S_IRWXU) != 0) {
+  struct stat made {};
+  if (!folder.valid() || ::fchmod(folder.get(), S_IRWXU) != 0 ||
+      ::fstat(folder.get(), &made) != 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot use folder ", path));
+  }
+  // Whoever gets in is an admin: somebody may have made it first, and some file systems let
+  // everybody in whatever they are told.
+  if (made.st_uid != ::geteuid() || (made.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the folder ", path, " must belong to the user that runs honed, and be for nobody else"));
   }
   ControlSocket socket(std::move(folder));
   HONE_RETURN_IF_ERROR(socket.TryToBind());

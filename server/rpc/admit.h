@@ -14,14 +14,15 @@
 #include "server/access/gate.h"
 #include "server/jobs/reason.h"
 #include "server/rpc/deps.h"
+#include "server/rpc/late_refusals.h"
 #include "server/rpc/observed_stream.h"
 
 namespace hone::server::rpc {
 
 access::Credentials CredentialsOf(const grpc::CallbackServerContext& context);
 
-// What a refusal waits for before it is told. A token that was guessed costs that much; who shows
-// none, or has not the role, is told at once.
+// What a refusal waits for before it is told, where there is a place for it. A token that was
+// guessed costs that much; who shows none, or has not the role, is told at once.
 inline absl::Duration DelayOf(const absl::Status& refusal) {
   return jobs::ReasonOf(refusal) == jobs::reason::kTokenRefused ? absl::Seconds(1)
                                                                 : absl::ZeroDuration();
@@ -31,10 +32,13 @@ inline absl::Duration DelayOf(const absl::Status& refusal) {
 template <typename Reactor>
 class RefusedStream final : public Reactor {
  public:
-  RefusedStream(ObservedStream observed, const absl::Status& why) {
+  RefusedStream(ObservedStream observed, const absl::Status& why, LateRefusals& late) {
     const grpc::Status end = observed.End(why);
     const absl::Duration delay = DelayOf(why);
-    if (delay == absl::ZeroDuration()) {
+    if (delay > absl::ZeroDuration()) {
+      place_ = late.Take();
+    }
+    if (place_ == nullptr) {
       this->Finish(end);
     } else {
       alarm_.Set(absl::ToChronoTime(absl::Now() + delay), [this, end](bool) { this->Finish(end); });
@@ -43,6 +47,7 @@ class RefusedStream final : public Reactor {
   void OnDone() override { delete this; }
 
  private:
+  LateRefusals::Place place_;
   grpc::Alarm alarm_;
 };
 
@@ -56,7 +61,8 @@ Reactor* OpenFor(const grpc::CallbackServerContext& context, absl::string_view r
     return open(*caller);
   }
   return new RefusedStream<Reactor>(
-      ObservedStream({.method = std::string(rpc), .peer = context.peer()}, deps), caller.status());
+      ObservedStream({.method = std::string(rpc), .peer = context.peer()}, deps), caller.status(),
+      deps.late_refusals);
 }
 
 }  // namespace hone::server::rpc

@@ -18,6 +18,7 @@
 #include "server/predict/model_cache.h"
 #include "server/removal/remover.h"
 #include "server/rpc/byte_budget.h"
+#include "server/rpc/late_refusals.h"
 #include "server/rpc/plan_cache.h"
 #include "server/rpc/transfers.h"
 #include "server/scheduler/executor.h"
@@ -74,6 +75,7 @@ struct Deps {
   imports::Imports& imports;
   access::Gate& gate;
   access::Tokens& tokens;
+  LateRefusals& late_refusals;
 };
 
 // Called once, on any thread, with a call's answer.

@@ -57,6 +57,8 @@ constexpr int kMaxStreamsOfConnection =
 // Of all connections' buffers: a message is looked at, and refused for its length, when it is
 // whole. Beyond this the streams that hold the most are ended.
 constexpr size_t kTransportBytes = 64u << 20;
+// Of gRPC's reflection, which has a thread for each of its streams, and streams for everybody.
+constexpr int kReflectionThreads = 16;
 
 // From a connection's greeting to its settings, which a client sends with it.
 constexpr int kHandshakeMilliseconds = 10'000;
@@ -161,7 +163,7 @@ class HonedServer final : public Server {
         config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_, *predictors_,
         *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,    *validations_,
         bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_, engine_,
-        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_});
+        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const auto* service :
@@ -320,7 +322,8 @@ class HonedServer final : public Server {
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsOfConnection);
     SetTimes(builder);
-    builder.SetResourceQuota(grpc::ResourceQuota("honed").Resize(kTransportBytes));
+    builder.SetResourceQuota(
+        grpc::ResourceQuota("honed").Resize(kTransportBytes).SetMaxThreads(kReflectionThreads));
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       return absl::InternalError("gRPC does not start");
@@ -483,6 +486,7 @@ class HonedServer final : public Server {
   Transfers transfers_{config_.transfer_idle};
   ByteBudget budget_{kCallBytes};
   ByteBudget watch_budget_{kWatchBytes};
+  LateRefusals late_refusals_;
   SharedText engine_;
   std::unique_ptr<tls::Certificates> certificates_;  // none: plain text
   std::unique_ptr<access::Tokens> tokens_;           // the writer tells it what is stored

@@ -24,6 +24,7 @@
 #include "server/rpc/admit.h"
 #include "server/rpc/call_log.h"
 #include "server/rpc/deps.h"
+#include "server/rpc/late_refusals.h"
 #include "server/rpc/status.h"
 
 namespace hone::server::rpc {
@@ -161,6 +162,7 @@ class Unary {
     void OnDone() override { delete this; }
 
     std::optional<ByteBudget::Share> request, answer;
+    LateRefusals::Place late;
   };
 
   // A call that is under way. Its own answer and its deadline may come at the same time: the first
@@ -200,12 +202,13 @@ class Unary {
     grpc::Alarm alarm_;
   };
 
-  // For who calls: after a while, if there is memory for those that wait for it.
+  // For who calls: after a while, if there is a place for those that wait. A large request, which
+  // would be in memory until then, has none.
   grpc::ServerUnaryReactor* Refuse() const {
     const absl::Duration delay = DelayOf(caller_.status());
-    if (delay > absl::ZeroDuration()) {
-      reactor_->request = deps_.budget.Take(bytes_);
-      if (reactor_->request.has_value()) {
+    if (delay > absl::ZeroDuration() && bytes_ <= ByteBudget::kSmall) {
+      reactor_->late = deps_.late_refusals.Take();
+      if (reactor_->late != nullptr) {
         Pending::AnswerAfter(delay, caller_.status(), std::make_shared<Pending>(*this));
         return reactor_;
       }

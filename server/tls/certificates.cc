@@ -139,14 +139,15 @@ absl::Status UseClientCa(const Files& files, Identity& identity) {
   return absl::OkStatus();
 }
 
-// Another text when a file is another one, or has changed. A link is followed.
+// Another text when a file is another one, or has changed, and be it who may read it. A link is
+// followed.
 std::string StateOf(const Files& files) {
   std::string state;
   for (const std::string* path : {&files.certificate, &files.key, &files.client_ca}) {
     struct stat file {};
     if (!path->empty() && ::stat(path->c_str(), &file) == 0) {
       absl::StrAppend(&state, file.st_dev, " ", file.st_ino, " ", file.st_size, " ",
-                      file.st_mtim.tv_sec, ".", file.st_mtim.tv_nsec, ";");
+                      file.st_ctim.tv_sec, ".", file.st_ctim.tv_nsec, ";");
     } else {
       absl::StrAppend(&state, "none;");
     }
@@ -174,6 +175,9 @@ absl::StatusOr<Identity> Load(const Files& files) {
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);
+  // A read ends where what arrived was no data: else who sends nothing but new keys would hold up
+  // the thread that reads for everybody.
+  SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   HONE_RETURN_IF_ERROR(UseCertificates(files, identity));
   HONE_RETURN_IF_ERROR(UseKey(files, identity));

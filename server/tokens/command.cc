@@ -157,6 +157,9 @@ absl::StatusOr<std::unique_ptr<Keeper>> FindKeeper(const std::string& data_direc
   absl::StatusOr<std::unique_ptr<artifacts::DataDirectory>> directory =
       artifacts::DataDirectory::Open(data_directory);
   if (directory.ok()) {
+    if (!make) {  // else a look at it would shut out the older server that it is of
+      HONE_RETURN_IF_ERROR(store::CheckSqliteVersion((*directory)->store_path()));
+    }
     HONE_ASSIGN_OR_RETURN(auto store, store::OpenSqliteStore((*directory)->store_path()));
     return std::make_unique<StoreKeeper>(*std::move(directory), std::move(store));
   }
@@ -172,7 +175,8 @@ absl::StatusOr<std::unique_ptr<Keeper>> FindKeeper(const std::string& data_direc
 std::optional<absl::Duration> ParseTime(absl::string_view text) {
   double days = 0;
   absl::Duration duration;
-  if (absl::ConsumeSuffix(&text, "d") && absl::SimpleAtod(text, &days)) {
+  if (absl::string_view number = text;
+      absl::ConsumeSuffix(&number, "d") && absl::SimpleAtod(number, &days)) {
     duration = days * absl::Hours(24);
   } else if (!absl::ParseDuration(text, &duration)) {
     return std::nullopt;
@@ -261,7 +265,10 @@ int Main(int argc, const char* const* argv) {
     HONE_ASSIGN_OR_RETURN(const std::string secret, keeper->Create(wanted));
     std::fprintf(stderr, "the token of %s, which nobody can ask for again:\n", wanted.id.c_str());
     std::printf("%s\n", secret.c_str());
-    return absl::OkStatus();
+    return std::fflush(stdout) == 0
+               ? absl::OkStatus()
+               : absl::DataLossError(absl::StrCat("the token could not be printed; revoke ",
+                                                  wanted.id, " and make another one"));
   };
   const absl::Status status = run();
   if (!status.ok()) {

@@ -142,6 +142,9 @@ class SpawnPlan {
 // Ours to pass on: where things are, what language, and switches of the libraries below; how to
 // reach the network, which may name a proxy with a password, to who uses it.
 bool Inherited(absl::string_view name, bool network) {
+  if (name == "HONE_TOKEN") {
+    return false;  // it says who its user is, and a worker reads what strangers wrote
+  }
   static constexpr absl::string_view kNames[] = {
       "PATH",         "HOME",          "USER",           "LANG",
       "TZ",           "TMPDIR",        "XDG_CACHE_HOME", "LD_LIBRARY_PATH",

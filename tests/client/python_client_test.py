@@ -210,6 +210,13 @@ class TheLine(Fake):
             hone.Client(address, token="secret").close()
         hone.Client("example.com", token="secret", tls=True).close()
 
+    def test_a_token_that_cannot_be_one_is_refused_and_never_shown(self):
+        for token in ("secret\n", "sec ret", "secr\u00e9t"):
+            with self.subTest(token=token), self.assertRaisesRegex(ValueError, "printable ASCII") as raised:
+                hone.Client("localhost", token=token)
+            self.assertNotIn(token.strip(), str(raised.exception))
+        self.assertNotIn("secret", repr(_channel.target("localhost", "secret", False)))
+
     @unittest.skipUnless(shutil.which("openssl"), "openssl is not installed")
     def test_with_tls_both_sides_prove_who_they_are(self):
         with tempfile.TemporaryDirectory() as name:

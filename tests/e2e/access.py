@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -119,6 +120,26 @@ class Calls(unittest.TestCase):
         self.assertEqual(check(b"", timeout=LONGEST_SECONDS), b"\x08\x01")
         reflect = self.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         self.assertIn(b"hone.v1.AccessService", next(reflect(iter([b"\x3a\x00"]), timeout=LONGEST_SECONDS)))
+
+    def test_strangers_streams_of_reflection_take_few_threads(self):
+        def threads():
+            return len(list(pathlib.Path(f"/proc/{self.server.process.pid}/task").iterdir()))
+
+        def silent():
+            done.wait()
+            yield from ()
+
+        before, done = threads(), threading.Event()
+        reflect = self.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        streams = [reflect(silent(), timeout=LONGEST_SECONDS) for _ in range(100)]
+        try:
+            wait_until("most are refused", lambda: sum(not stream.is_active() for stream in streams) >= 70)
+            self.assertLess(threads(), before + 50)
+            self.assertIsNone(self.end(self.start("ListJobs", self.tokens["viewer"])))
+        finally:
+            done.set()
+            for stream in streams:
+                stream.cancel()
 
     def test_wrong_tokens_are_answered_after_a_second_whatever_is_wrong_and_no_token_at_once(self):
         def seconds(token):

@@ -207,6 +207,16 @@ TEST_F(GateTest, ARevokedTokenIsRefusedAtOnceAndItsServerStaysClosed) {
   EXPECT_THAT(Revoke("ci"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("tokens/ci")));
 }
 
+TEST_F(GateTest, WhoCameInBeforeTheFirstTokenIsNotAdmittedAnyMore) {
+  Gate gate({}, *tokens_, registry_);
+  const auto anybody = gate.Admit(Credentials(), "WatchJob");
+  ASSERT_THAT(anybody, IsOk());
+  EXPECT_THAT(gate.StillAdmitted(*anybody), IsOk());
+  Add("ci", Role::kViewer);
+  EXPECT_THAT(gate.StillAdmitted(*anybody),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("must know who calls")));
+}
+
 TEST_F(GateTest, ATokenPastItsTimeIsRefused) {
   const absl::Time begin = absl::Now() - absl::Hours(2);
   const Credentials ci = Add("ci", Role::kViewer, begin + absl::Hours(1), begin);

@@ -1,16 +1,24 @@
 #include "server/tls/certificates.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/files.h"
+#include "engine/base/owned_fd.h"
+#include "server/net/connection.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::tls {
@@ -110,6 +118,21 @@ TEST_F(CertificatesTest, FilesThatHaveChangedAreReadAtTheSecondLook) {
   EXPECT_FALSE(certificates->Look());
 }
 
+TEST_F(CertificatesTest, AChangeThatLeavesSizeAndTimeOfAFileIsSeen) {
+  const auto certificates = Open();
+  Use("two", "one");
+  certificates->Look();
+  EXPECT_FALSE(certificates->Look());
+  // As when somebody is allowed to read it later: the file says the same of what is in it.
+  struct stat before {};
+  ASSERT_EQ(::stat(Path("key").c_str(), &before), 0);
+  std::ofstream(Path("key"), std::ios::trunc) << *ReadFile(Path("two.key"));
+  const std::array<timespec, 2> times = {before.st_atim, before.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, Path("key").c_str(), times.data(), 0), 0);
+  certificates->Look();
+  EXPECT_TRUE(certificates->Look());
+}
+
 TEST_F(CertificatesTest, ABadPairIsRefusedAndTheOldOneStaysUntilThereIsAGoodOne) {
   const auto certificates = Open();
   const auto before = certificates->Now();
@@ -130,6 +153,52 @@ TEST_F(CertificatesTest, FilesThatAreGoneLeaveTheOldOne) {
   certificates->Look();
   EXPECT_FALSE(certificates->Look());
   EXPECT_EQ(certificates->Now()->subject, "CN=one");
+}
+
+// A client that has shaken hands with a server's end of a connection.
+class TlsConnectionTest : public CertificatesTest {
+ protected:
+  TlsConnectionTest() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const auto identity = Load(InUse());
+    EXPECT_THAT(identity, IsOk());
+    server_ = net::Connection(OwnedFd(ends[0]), identity->context.get());
+    client_end_ = OwnedFd(ends[1]);
+    context_ = SSL_CTX_new(TLS_client_method());
+    client_ = SSL_new(context_);
+    SSL_set_fd(client_, client_end_.get());
+    for (int i = 0; i < 10 && SSL_connect(client_) != 1; ++i) {
+      Read();
+    }
+    EXPECT_EQ(SSL_is_init_finished(client_), 1);
+    EXPECT_EQ(Read(), net::Connection::Result::kAgain);
+  }
+  ~TlsConnectionTest() override {
+    SSL_free(client_);
+    SSL_CTX_free(context_);
+  }
+  net::Connection::Result Read() {
+    std::array<char, 64> room;
+    size_t size = 0;
+    return server_.Read(room.data(), room.size(), size);
+  }
+
+  net::Connection server_;
+  OwnedFd client_end_;
+  SSL_CTX* context_ = nullptr;
+  SSL* client_ = nullptr;
+};
+
+TEST_F(TlsConnectionTest, AReadEndsAfterEachNewKeySoThatNobodyHoldsUpItsThreadWithThem) {
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(SSL_key_update(client_, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    ASSERT_EQ(SSL_do_handshake(client_), 1);
+  }
+  ASSERT_EQ(SSL_write(client_, "x", 1), 1);
+  EXPECT_EQ(Read(), net::Connection::Result::kAgain);
+  EXPECT_EQ(Read(), net::Connection::Result::kAgain);
+  EXPECT_EQ(Read(), net::Connection::Result::kDone);
 }
 
 }  // namespace

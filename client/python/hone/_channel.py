@@ -4,7 +4,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -51,18 +51,22 @@ class Target:
 
     address: str
     credentials: Optional[grpc.ChannelCredentials]  # None: plain text
-    metadata: tuple[tuple[str, str], ...]  # of every call
+    metadata: tuple[tuple[str, str], ...] = field(repr=False)  # of every call; the token is in it
     options: tuple[tuple[str, int], ...]  # of the channel
 
 
 def target(server: Optional[str], token: Optional[str], tls: Union[bool, TLS]) -> Target:
-    """ValueError: a token that would be sent in plain text to another machine; a certificate without its key. OSError: a file that cannot be read."""
+    """ValueError: a token that would be sent in plain text to another machine, or cannot be one; a certificate without its key. OSError: a file that
+    cannot be read."""
     address = server or os.environ.get("HONE_SERVER") or f"127.0.0.1:{DEFAULT_PORT}"
     if ":" not in address:
         address = f"{address}:{DEFAULT_PORT}"
     loopback = _is_loopback(address)
     if token and not tls and not loopback:
         raise ValueError(f"a token would be sent to {address} in plain text, where others can read it; give `tls` too (True for the system's authorities)")
+    # Else gRPC would say what is wrong at each call, and the token with it.
+    if token and not all("!" <= character <= "~" for character in token):
+        raise ValueError("the token must be printable ASCII characters without spaces or ends of lines, as `honed token create` has printed it")
     credentials = _credentials(TLS() if tls is True else tls) if tls else None
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     # A proxy of the environment would be asked for this machine, too.

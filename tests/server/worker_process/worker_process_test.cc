@@ -93,6 +93,13 @@ TEST(WorkerEnvironment, NamesProxiesOnlyToWhoNeedsTheNetwork) {
   unsetenv("https_proxy");
 }
 
+TEST(WorkerEnvironment, HasNotTheTokenOfWhoStartsTheWorker) {
+  setenv("HONE_TOKEN", "hone_secret", 1);
+  EXPECT_THAT(WorkerEnvironment(1, /*network=*/true),
+              Not(::testing::Contains(HasSubstr("hone_secret"))));
+  unsetenv("HONE_TOKEN");
+}
+
 TEST(MayDownload, OnlyWhoLearnsFromANameOfTheCatalogue) {
   v1::WorkerRequest request;
   request.set_mode(v1::WorkerRequest::TRAIN);
