@@ -43,6 +43,10 @@ LinearGradient LinearGradientBy(InstructionSet set, DType compute) {
   return tiles ? LinearGradient::kProduct : LinearGradient::kInnerProduct;
 }
 
+bool MatMulIsSound(InstructionSet set, DType compute, int64_t columns) {
+  return set < InstructionSet::kAmx || compute != DType::kBf16 || columns % 16 == 0;
+}
+
 bool WantsBlocksOfWeights(InstructionSet set, DType compute, int64_t rows, int64_t weights) {
   constexpr int64_t kLeastRows = 128;
   constexpr int64_t kMost = int64_t{1} << 23;  // 16 MiB of memory

@@ -35,6 +35,12 @@ bool ReadsWeightsOnce(InstructionSet set, DType compute, DType kept, int64_t row
 enum class LinearGradient { kInnerProduct, kProduct };
 LinearGradient LinearGradientBy(InstructionSet set, DType compute);
 
+// Whether oneDNN's products of matrices are right with so many columns. oneDNN 2.6.3 gives wrong
+// numbers by tiles, and others in each run, where two threads share a product of few rows and 49 to
+// 63 columns: both write the same ones. Taken for unsound are all columns that are not whole
+// vectors.
+bool MatMulIsSound(InstructionSet set, DType compute, int64_t columns);
+
 // Whether a dense layer of so many rows and weights gains from weights in blocks even where they
 // are kept in the product's type, and have to be brought into memory for them each time.
 bool WantsBlocksOfWeights(InstructionSet set, DType compute, int64_t rows, int64_t weights);

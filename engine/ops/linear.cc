@@ -86,6 +86,9 @@ absl::StatusOr<Slot> WeightAs(Lowering& l, const Sizes& s, bool transposed, bool
                        });
 }
 
+// So many weights that are read once take as long as one element of a pass.
+constexpr int64_t kWeightsPerElement = 4;
+
 // Where a product is. `bias` is −1 if there is none.
 struct ProductSlots {
   Slot a, b, bias, c;
@@ -95,7 +98,6 @@ struct ProductSlots {
 // few: a token that is written is one row, and takes as long as the weights need to be read.
 void EmitProduct(Lowering& l, const kernels::SmallProduct& product, const ProductSlots& at) {
   constexpr int64_t kProductsPerElement = 32;  // take as long as one element of a pass
-  constexpr int64_t kWeightsPerElement = 4;
   constexpr int64_t kRows = 8, kColumns = 64;  // of a share, or multiples of them
   const int64_t weights = SaturatingProduct(product.inner, product.columns);
   const int64_t products = SaturatingProduct(product.rows, weights);
@@ -294,7 +296,8 @@ class LinearWeightGradientOp final : public Op {
       return LowerSmall(l, s);
     }
     const DType dtype = l.compute_dtype();
-    if (LinearGradientBy(CpuInstructionSet(), dtype) == LinearGradient::kProduct) {
+    if (LinearGradientBy(CpuInstructionSet(), dtype) == LinearGradient::kProduct &&
+        MatMulIsSound(CpuInstructionSet(), dtype, transposed_ ? s.in : s.out)) {
       return LowerAsMatMul(l, s);
     }
     HONE_ASSIGN_OR_RETURN(
@@ -494,7 +497,6 @@ class LinearOp final : public Op {
                                       .weights = kept,
                                       .transposed = transposed_,
                                       .relu = post_op_ == ActivationKind::kRelu};
-    constexpr int64_t kWeightsPerElement = 4;  // take as long as one element of a pass
     const int parts = PartsFor(SaturatingProduct(s.in, s.out) / kWeightsPerElement, l.threads());
     l.Emit("few_rows", [=](const Memory& m) {
       ForShares(

@@ -5,6 +5,7 @@
 #include "engine/base/status.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/ops/implementation.h"
 
 namespace hone::engine {
 namespace {
@@ -96,13 +97,17 @@ class MatMulOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
+    const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape);
+    const DType dtype = l.compute_dtype();
+    const bool of_weights = s.batch == 1 && options_.transpose_a && !options_.transpose_b;
+    if (of_weights && !MatMulIsSound(CpuInstructionSet(), dtype, s.n)) {
+      return LowerAsWeightGradient(l, s);
+    }
     HONE_ASSIGN_OR_RETURN(const bool done, LowerViews(l));
     if (done) {
       return absl::OkStatus();
     }
-    const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape);
-    const DType dtype = l.compute_dtype();
-    if (s.batch == 1 && options_.transpose_a && !options_.transpose_b && dtype == DType::kF32) {
+    if (of_weights && dtype == DType::kF32) {
       return LowerAsWeightGradient(l, s);
     }
     HONE_ASSIGN_OR_RETURN(
@@ -155,19 +160,23 @@ class MatMulOp final : public Op {
   // aᵀ · b is what an inner product's weight has as its gradient, and in f32 oneDNN is a third
   // faster there than at a product with a transposed source.
   absl::Status LowerAsWeightGradient(Lowering& l, const Sizes& s) const {
+    const DType dtype = l.compute_dtype(), out_dtype = l.output_dtype(0);
     const auto rows = [&](int64_t columns) {
-      return MemoryDesc::Plain({Shape{s.k, columns}, DType::kF32});
+      return MemoryDesc::Plain({Shape{s.k, columns}, dtype});
     };
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakeInnerProductGradientOfWeights(
             {.src = rows(s.m),
-             .weights = MemoryDesc::Strided({Shape{s.n, s.m}, DType::kF32}, {1, s.n}),
+             .weights = MemoryDesc::Strided({Shape{s.n, s.m}, out_dtype}, {1, s.n}),
              .bias = {},
              .dst = rows(s.n)}));
-    HONE_ASSIGN_OR_RETURN(const Slot a, l.PlainInput(0));
-    HONE_ASSIGN_OR_RETURN(const Slot b, l.PlainInput(1));
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const auto plain = [](const Shape& shape, DType type) {
+      return MemoryDesc::Plain({shape, type});
+    };
+    HONE_ASSIGN_OR_RETURN(const Slot a, l.Input(0, plain(l.input_type(0).shape, dtype)));
+    HONE_ASSIGN_OR_RETURN(const Slot b, l.Input(1, plain(l.input_type(1).shape, dtype)));
+    const Slot y = l.Output(0, plain(l.output_type(0).shape, out_dtype));
     l.EmitPrimitive(primitive, {{Arg::kSrc, a}, {Arg::kDiffDst, b}, {Arg::kDiffWeights, y}});
     return absl::OkStatus();
   }

@@ -16,6 +16,8 @@ struct Case {
   bool bias = true;
 };
 
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
 // Every rest of a vector, a block of columns, of rows, and of rows of the weight.
 const Case kCases[] = {
     {"one_number", {.rows = 1, .inner = 1, .columns = 1}},

@@ -86,6 +86,14 @@ TEST(TheRule, AsksForGradientsOfDenseLayersInBf16AsProductsWhereTilesMultiply) {
   }
 }
 
+TEST(TheRule, AsksForNoProductByTilesWithColumnsThatAreNotWholeVectors) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(MatMulIsSound(set, DType::kBf16, 60), set < kAmx);
+    EXPECT_TRUE(MatMulIsSound(set, DType::kBf16, 64));
+    EXPECT_TRUE(MatMulIsSound(set, DType::kF32, 60));
+  }
+}
+
 TEST(TheRule, BringsKeptWeightsIntoBlocksWhereManyRowsAreMultipliedByTiles) {
   for (const InstructionSet set : kSets) {
     EXPECT_EQ(WantsBlocksOfWeights(set, DType::kBf16, 128, 1 << 23), set >= kAmx);

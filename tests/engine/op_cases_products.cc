@@ -178,6 +178,7 @@ std::vector<OpCase> ProductCases() {
       LinearCase("of_few_features", {37, 3}, 40, true),
       LinearCase("beyond_the_small_ones", {3, 300}, 220, true),
       LinearCase("transposed_of_a_large_batch", {81, 34}, 19, true, {.transposed = true}),
+      LinearCase("to_columns_that_two_threads_shared", {480, 20}, 60, true),
       LinearCase("transposed_beyond_the_small_ones", {5, 300}, 220, true, {.transposed = true}),
       LinearCase("transposed_to_few", {9, 20}, 5, true, {.transposed = true}),
       LinearCase("transposed_3_to_17", {5, 3}, 17, true, {.transposed = true}),
