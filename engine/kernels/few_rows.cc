@@ -47,7 +47,8 @@ void DotBlock(const Operands<T>& o, int64_t row, int64_t column) {
     V columns[kColumns];
     for (int n = 0; n < kColumns; ++n) {
       columns[n] = load(w + n * inner + k);
-      hwy::Prefetch(w + (n + kColumns) * inner + k);  // of the next block
+      // Of the next block; behind the last one nothing is read.
+      hwy::Prefetch(w + (n + kColumns) * inner + k);
     }
     for (int r = 0; r < kRows; ++r) {
       const V numbers = load(x + r * inner + k);

@@ -14,6 +14,7 @@
 #include "engine/tasks/model_file.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/train/checkpoints.h"
+#include "tests/engine/class_probabilities.h"
 #include "tests/engine/huggingface_testing.h"
 #include "tests/engine/train_testing.h"
 #include "tests/support/status_matchers.h"
@@ -95,18 +96,8 @@ class LoraJobTest : public TrainTest {
     return weights;
   }
   static std::vector<double> Answers(const std::string& directory) {
-    std::vector<double> probabilities;
-    const auto model = predict::Predictor::Load(directory, 2);
-    EXPECT_THAT(model, IsOk());
-    for (const char* text : {"word1 good", "bad", "word7 word8 bad word9", "good word30"}) {
-      const auto example = (*model)->Read(tasks::TextQuestion{text}, "it");
-      const auto answer = (*model)->Predict(std::span(&*example, 1));
-      EXPECT_THAT(answer, IsOk());
-      for (const auto& one : answer->front().classes) {
-        probabilities.push_back(one.probability);
-      }
-    }
-    return probabilities;
+    return testing::ClassProbabilities(
+        directory, {"word1 good", "bad", "word7 word8 bad word9", "good word30"});
   }
 };
 

@@ -15,6 +15,7 @@
 #include "engine/tasks/model_file.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/text/pretrained_tokenizer.h"
+#include "tests/engine/class_probabilities.h"
 #include "tests/engine/export_testing.h"
 #include "tests/engine/train_testing.h"
 #include "tests/support/status_matchers.h"
@@ -168,18 +169,8 @@ class NewTokensTest : public TrainTest {
     return values;
   }
   static std::vector<double> Answers(const std::string& directory) {
-    std::vector<double> probabilities;
-    const auto model = predict::Predictor::Load(directory, 2);
-    EXPECT_THAT(model, IsOk());
-    for (const char* text : {"word1 <no>", "<yes>word2", "word3", "<no><yes>"}) {
-      const auto example = (*model)->Read(tasks::TextQuestion{text}, "it");
-      const auto answer = (*model)->Predict(std::span(&*example, 1));
-      EXPECT_THAT(answer, IsOk());
-      for (const auto& one : answer->front().classes) {
-        probabilities.push_back(one.probability);
-      }
-    }
-    return probabilities;
+    return testing::ClassProbabilities(directory,
+                                       {"word1 <no>", "<yes>word2", "word3", "<no><yes>"});
   }
   absl::Status Exported(const std::string& model, exports::Format format) const {
     std::filesystem::remove_all(Path("out"));
