@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 from setuptools import setup
 
@@ -31,6 +32,13 @@ def protoc():
     return program
 
 
+def write_without_http(source, target):
+    """A .proto file without the paths of HTTP: Python's module of google.api would be one more package to depend on."""
+    text = source.read_text(encoding="utf-8").replace('import "google/api/annotations.proto";\n', "")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(re.sub(r"option \(google\.api\.http\) = \{[^}]*(\{[^}]*\}[^}]*)*\};", "", text), encoding="utf-8")
+
+
 def generate():
     """hone/v1 and hone/rpc below MADE."""
     # What only a worker reads is no part of the contract.
@@ -39,8 +47,11 @@ def generate():
         sys.exit(f"no hone/v1/*.proto in {PUBLIC}: the wheel is built in a checkout of Hone")
     made = HERE / MADE
     made.mkdir(parents=True, exist_ok=True)
-    subprocess.run([protoc(), f"--proto_path={PUBLIC}", f"--proto_path={OWN}", f"--python_out={made}", f"--pyi_out={made}", *map(str, sources)],
-                   check=True)
+    with tempfile.TemporaryDirectory() as plain:
+        for source in sources:
+            write_without_http(source, pathlib.Path(plain) / "hone" / source.parent.name / source.name)
+        subprocess.run([protoc(), f"--proto_path={plain}", f"--python_out={made}", f"--pyi_out={made}",
+                        *map(str, sorted(pathlib.Path(plain).rglob("*.proto")))], check=True)
     for package in ("v1", "rpc"):
         (made / "hone" / package / "__init__.py").write_text("", encoding="ascii")
 

@@ -10,7 +10,7 @@ import sys
 # Name: the packages to install, and a module that shows that they are there.
 ENVIRONMENTS = {
     "tensorboard": (["tensorboard"], "tensorboard"),
-    "grpc": (["grpcio-tools"], "grpc, grpc_tools"),
+    "grpc": (["grpcio-tools", "googleapis-common-protos"], "grpc, grpc_tools, google.api.annotations_pb2"),
     "client": (["grpcio", "protobuf", "setuptools>=70.1", "pyyaml", "numpy", "pandas", "nbclient", "ipykernel", "mypy", "types-grpcio", "types-protobuf"],
                "grpc, google.protobuf, setuptools, yaml, numpy, pandas, nbclient, ipykernel, mypy"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
