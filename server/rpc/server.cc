@@ -2,7 +2,6 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,7 +18,6 @@
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/descriptor.h"
-#include "grpc/health/v1/health.pb.h"
 #include "server/artifacts/control_socket.h"
 #include "server/config/version.h"
 #include "server/log/log.h"
@@ -28,6 +27,7 @@
 #include "server/retention/retention.h"
 #include "server/rpc/calls.h"
 #include "server/rpc/connections.h"
+#include "server/rpc/health.h"
 #include "server/rpc/self_check.h"
 #include "server/rpc/services.h"
 #include "server/rpc/tls_credentials.h"
@@ -193,7 +193,7 @@ class HonedServer final : public Server {
     ready_ = false;
     stopping_ = true;
     if (server_ != nullptr) {
-      server_->GetHealthCheckService()->SetServingStatus(false);
+      health_->StopServing();
       streams_->Goodbye();
       sweep_streams_->Goodbye();
     }
@@ -296,9 +296,10 @@ class HonedServer final : public Server {
       log::Warning("`honed token` cannot reach this server while it runs",
                    {{"error", control.status().message()}});
     }
-    grpc::EnableDefaultHealthCheckService(true);
-    // Links the description of the service that gRPC answers by itself, for reflection.
-    ::grpc::health::v1::HealthCheckRequest::descriptor();
+    health_ = std::make_unique<Health>(std::unordered_set<std::string>{
+        "", v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
+        v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
+        v1::AccessService::service_full_name()});
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     connections_ = std::make_unique<Connections>(
@@ -314,6 +315,7 @@ class HonedServer final : public Server {
     builder.RegisterService(dataset_service_.get());
     builder.RegisterService(sweep_service_.get());
     builder.RegisterService(access_service_.get());
+    builder.RegisterService(health_.get());
     if (control_ != nullptr) {
       builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
     }
@@ -329,12 +331,6 @@ class HonedServer final : public Server {
       return absl::InternalError("gRPC does not start");
     }
     HONE_RETURN_IF_ERROR(connections_->Begin(config_.listen));
-    grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
-    health.SetServingStatus(v1::TrainingService::service_full_name(), true);
-    health.SetServingStatus(v1::ModelService::service_full_name(), true);
-    health.SetServingStatus(v1::DatasetService::service_full_name(), true);
-    health.SetServingStatus(v1::SweepService::service_full_name(), true);
-    health.SetServingStatus(v1::AccessService::service_full_name(), true);
     return absl::OkStatus();
   }
 
@@ -519,6 +515,7 @@ class HonedServer final : public Server {
   std::unique_ptr<AccessService> access_service_;
   std::unique_ptr<artifacts::ControlSocket> control_;  // as long as its server
   std::unique_ptr<Connections> connections_;
+  std::unique_ptr<Health> health_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<SelfCheck> self_check_;
   std::atomic<int64_t> measure_storage_at_ = 0;  // seconds of SteadyNow()
