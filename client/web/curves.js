@@ -120,9 +120,10 @@ export class Chart {
     });
   }
 
-  // `curves`: {label, x: [], y: [], color: its number, dash}. They are drawn soon, and at most some times a second.
+  // `curves`: {label, key, x: [], y: [], color: its number, dash}. Those of one key (by default the label) are one entry of the legend. They are
+  // drawn soon, and at most some times a second.
   set(curves) {
-    this.curves = curves;
+    this.curves = curves.map((curve) => ({ key: curve.label, ...curve }));
     this.#later();
   }
 
@@ -152,7 +153,7 @@ export class Chart {
       if (smoothing > 0) drawn.push({ curve, x, y: above(y), faint: true });
       drawn.push({ curve, x, y: above(smooth(y, smoothing)), faint: false });
     }
-    const signature = JSON.stringify([log, this.view.range !== null, drawn.map(({ curve, faint }) => [curve.label, curve.color, curve.dash, faint])]);
+    const signature = JSON.stringify([log, this.view.range !== null, drawn.map(({ curve, faint }) => [curve.label, curve.key, curve.color, curve.dash, faint])]);
     if (this.plot === null || this.plot === undefined || signature !== this.signature) {
       this.signature = signature;
       this.#make(drawn, log);
@@ -188,7 +189,7 @@ export class Chart {
         spanGaps: true,
         points: { show: this.points ? true : (u, i) => u.data[i].filter((v) => v !== null && v !== undefined).length === 1, size: this.points ? 7 : 5, fill: curveColor(curve.color) },
         paths: this.points ? () => null : undefined,
-        show: !this.off.has(curve.label),
+        show: !this.off.has(curve.key),
       }))],
       hooks: {
         setSelect: [(u) => {
@@ -222,26 +223,24 @@ export class Chart {
 
   #legend(curves) {
     this.latest = new Map();
-    fill(this.legend, curves.map((curve) => {
+    const first = curves.filter((curve, i) => curves.findIndex((one) => one.key === curve.key) === i);
+    fill(this.legend, first.map((curve) => {
       const value = h('span', { class: 'value' });
-      this.latest.set(curve.label, value);
+      this.latest.set(curve.key, value);
       const swatch = h('span', { class: `swatch${curve.dash ? ' dashed' : ''}`, 'aria-hidden': 'true', style: { '--of': `var(--curve-${(curve.color % kColors) + 1})` } });
       return h('li', {}, h('button', {
-        type: 'button', class: 'key', 'aria-pressed': String(!this.off.has(curve.label)), title: 'Show or hide',
+        type: 'button', class: 'key', 'aria-pressed': String(!this.off.has(curve.key)), title: 'Show or hide',
         onclick: (event) => {
-          if (!this.off.delete(curve.label)) this.off.add(curve.label);
-          event.currentTarget.setAttribute('aria-pressed', String(!this.off.has(curve.label)));
-          this.drawn.forEach((one, i) => { if (one.curve.label === curve.label) this.plot.setSeries(i + 1, { show: !this.off.has(curve.label) }); });
+          if (!this.off.delete(curve.key)) this.off.add(curve.key);
+          event.currentTarget.setAttribute('aria-pressed', String(!this.off.has(curve.key)));
+          this.drawn.forEach((one, i) => { if (one.curve.key === curve.key) this.plot.setSeries(i + 1, { show: !this.off.has(curve.key) }); });
         },
-      }, swatch, h('span', {}, curve.label), value));
-    }));
+      }, swatch, h('span', {}, curve.key), value));
+    }), first.length < curves.length && h('li', { class: 'note' }, 'dashed: validation'));
   }
 
   #latest(curves) {
-    for (const curve of curves) {
-      const value = this.latest.get(curve.label);
-      if (value) setText(value, metric(this.name, curve.y[curve.y.length - 1]));
-    }
+    this.#values(curves.map((curve) => [curve, curve.y[curve.y.length - 1]]));
   }
 
   // The values under the pointer.
@@ -251,11 +250,19 @@ export class Chart {
       this.#latest(this.#shown());
       return;
     }
-    this.drawn.forEach(({ curve, faint }, i) => {
-      const v = this.plot.data[i + 1][index];
-      const value = this.latest.get(curve.label);
-      if (!faint && value && v !== null && v !== undefined) setText(value, metric(this.name, v));
-    });
+    this.#values(this.drawn.map(({ curve, faint }, i) => [curve, faint ? null : this.plot.data[i + 1][index]]));
+  }
+
+  // Into the legend; one value of each entry, or two where it has two curves.
+  #values(pairs) {
+    const texts = new Map();
+    for (const [curve, v] of pairs) {
+      if (v !== null && v !== undefined) texts.set(curve.key, [...(texts.get(curve.key) ?? []), metric(this.name, v)]);
+    }
+    for (const [key, text] of texts) {
+      const value = this.latest.get(key);
+      if (value) setText(value, text.join(' · '));
+    }
   }
 
   #words(curve) {

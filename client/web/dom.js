@@ -86,7 +86,7 @@ function tableCell(head, content, first) {
 }
 
 export function scrolling(label, element) {
-  return h('div', { class: 'scroll', role: 'region', 'aria-label': label, tabindex: 0 }, element);
+  return h('div', { class: 'scroll', role: 'group', 'aria-label': label, tabindex: 0 }, element);
 }
 
 export function link(href, ...children) {

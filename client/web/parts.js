@@ -105,7 +105,7 @@ export function evaluationParts(evaluation) {
   if (classes.length > 0) {
     const percent = (value) => `${(toNumber(value) * 100).toFixed(1)} %`;
     parts.push(section('Classes', table('Classes', ['Class', ...['Precision', 'Recall', 'F1', 'Examples'].map((label) => ({ label, number: true }))],
-      classes.map((one) => [one.name, percent(one.precision), percent(one.recall), percent(one.f1), count(one.examples)]))));
+      classes.map((one) => [one.name, percent(one.precision), percent(one.recall), percent(one.f1), count(one.examples)]), { class: 'slim' })));
   }
   const confusion = evaluation.confusion ?? [];
   const n = classes.length;
@@ -125,7 +125,7 @@ export function confusionView(names, values) {
   const wrong = [];
   for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) if (i !== j && values[i * n + j] > 0) wrong.push([names[i], names[j], values[i * n + j]]);
   wrong.sort((a, b) => b[2] - a[2]);
-  const list = table('The commonest mistakes', ['Is', 'Taken for', { label: 'Times', number: true }], wrong.slice(0, 20).map(([a, b, times]) => [a, b, count(times)]), { class: 'narrow', shown: true });
+  const list = table('The commonest mistakes', ['Is', 'Taken for', { label: 'Times', number: true }], wrong.slice(0, 10).map(([a, b, times]) => [a, b, count(times)]), { class: 'narrow', shown: true });
   if (n > kMostClasses) return list;
   const sums = names.map((_, i) => names.reduce((sum, __, j) => sum + values[i * n + j], 0));
   const grid = h('table', { class: 'confusion' }, h('caption', {}, 'A row is what examples are, a column what they were taken for.'),
@@ -134,7 +134,7 @@ export function confusionView(names, values) {
       const times = values[i * n + j];
       return h('td', { class: i === j ? 'right' : times > 0 ? 'wrong' : null, style: { '--share': sums[i] ? (times / sums[i]).toFixed(3) : 0 } }, times > 0 ? count(times) : '·');
     })))));
-  return h('div', { class: 'stack' }, h('div', { class: 'scroll', role: 'region', 'aria-label': 'Confusion matrix', tabindex: 0 }, grid), wrong.length > 0 ? list : h('p', {}, 'No mistake.'));
+  return h('div', { class: 'beside' }, h('div', { class: 'scroll', role: 'group', 'aria-label': 'Confusion matrix', tabindex: 0 }, grid), wrong.length > 0 ? list : h('p', {}, 'No mistake.'));
 }
 
 // Bars of counts, the longest first ones; a table all the same.

@@ -82,7 +82,7 @@ export function overlaid(labels, signal) {
           others.hidden = more.children.length === 0;
         }
         chart.set(of.flatMap((name) => histories.map((history, job) => ({
-          label: `${labels[job]}${of.length > 1 ? (name === base ? ', training' : `, ${name.split('_')[0]}`) : ''}`, color: job, dash: name !== base && of.length > 1, ...(history.series.get(name) ?? { x: [], y: [] }),
+          label: `${labels[job]}${of.length > 1 ? (name === base ? ', training' : `, ${name.split('_')[0]}`) : ''}`, key: labels[job], color: job, dash: name !== base && of.length > 1, ...(history.series.get(name) ?? { x: [], y: [] }),
         }))));
       });
     },

@@ -26,7 +26,7 @@ export async function datasetsPage(main, page) {
   const { signal } = page;
   const body = h('tbody');
   const none = h('div');
-  const frame = h('div', { class: 'scroll', role: 'region', 'aria-label': 'Data sets', tabindex: 0 }, h('table', {}, h('caption', { class: 'hidden' }, 'Data sets, the newest first'),
+  const frame = h('div', { class: 'scroll', role: 'group', 'aria-label': 'Data sets', tabindex: 0 }, h('table', {}, h('caption', { class: 'hidden' }, 'Data sets, the newest first'),
     h('thead', {}, h('tr', {}, [['Data set'], ['Format'], ['Size', 'number'], ['Uploaded', 'wide'], ['SHA-256', 'wide']].map(([label, kind]) => h('th', { scope: 'col', class: kind ?? null }, label)))), body));
   const pager = new Pager(() => refresh().catch(() => {}));
   fill(main, pageHead('Data sets', { below: h('p', { class: 'lead' }, 'Uploaded once, used by any number of jobs. A job also finds the catalogue’s: mnist, wine, cifar10 and others.') }),

@@ -257,6 +257,7 @@ function curvesTab(history, view, signal, job) {
     update(now) {
       const groups = grouped([...history.series.keys()]);
       bar.hidden = groups.length === 0;
+      none.hidden = groups.length > 0;
       fill(none, groups.length > 0 ? null : empty(kEnded.has(now.state) ? 'This job has no curves.' : 'No curve yet.', h('p', {}, kEnded.has(now.state) ? 'It ended before a step was measured.' : 'It begins as soon as training does.')));
       groups.forEach(([base, names], i) => {
         let chart = charts.get(base);
@@ -309,8 +310,9 @@ function evaluationTab(element, job) {
 }
 
 function logTab(log) {
-  const list = h('ol', { class: 'log', role: 'log', 'aria-label': 'Events of the job', tabindex: 0 });
-  const element = h('div', { class: 'card' }, list);
+  const list = h('ol', { class: 'log' });
+  const frame = h('div', { class: 'logframe', role: 'log', 'aria-label': 'Events of the job', tabindex: 0 }, list);
+  const element = h('div', { class: 'card' }, frame);
   let drawn = null;
   return {
     element,
@@ -325,7 +327,7 @@ function logTab(log) {
       while (list.children.length > kMostLines) list.firstElementChild.remove();
       if (list.children.length === 0) fill(list, h('li', {}, h('span', { class: 'text' }, 'Nothing has happened yet.')));
       drawn = last ?? null;
-      list.scrollTop = list.scrollHeight;
+      frame.scrollTop = frame.scrollHeight;
     },
   };
 }

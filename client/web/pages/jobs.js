@@ -29,7 +29,7 @@ export async function jobsPage(main, page) {
     h('thead', {}, h('tr', {}, h('th', { scope: 'col', class: 'check' }, h('span', { class: 'hidden' }, 'Compare')), h('th', { scope: 'col' }, 'Job'), h('th', { scope: 'col' }, 'State'),
       h('th', { scope: 'col', class: 'wide' }, 'Task'), h('th', { scope: 'col' }, 'Progress'), h('th', { scope: 'col', class: 'number wide' }, 'Result'), h('th', { scope: 'col', class: 'wide' }, 'Created'))),
     body);
-  const frame = h('div', { class: 'scroll', role: 'region', 'aria-label': 'Jobs', tabindex: 0 }, grid);
+  const frame = h('div', { class: 'scroll', role: 'group', 'aria-label': 'Jobs', tabindex: 0 }, grid);
   const pager = new Pager(() => refresh().catch(() => {}));
 
   fill(main, pageHead('Jobs'), load.element,

@@ -12,7 +12,7 @@ export async function modelsPage(main, page) {
   const none = h('div');
   const task = select([['', 'All tasks'], ...kTasks.filter((name) => name !== 'evaluation' && name !== 'preference_optimization').map((name) => [name, words(name)])], page.route.query.get('task') ?? '', {
     'aria-label': 'Task', onchange: () => { pager.reset(); refresh().catch(() => {}); } });
-  const frame = h('div', { class: 'scroll', role: 'region', 'aria-label': 'Models', tabindex: 0 }, h('table', {}, h('caption', { class: 'hidden' }, 'Models, the newest first'),
+  const frame = h('div', { class: 'scroll', role: 'group', 'aria-label': 'Models', tabindex: 0 }, h('table', {}, h('caption', { class: 'hidden' }, 'Models, the newest first'),
     h('thead', {}, h('tr', {}, [['Model'], ['Task'], ['Result', 'number'], ['Size', 'number wide'], ['Created', 'wide']].map(([label, kind]) => h('th', { scope: 'col', class: kind ?? null }, label)))), body));
   const pager = new Pager(() => refresh().catch(() => {}));
   fill(main, pageHead('Models', { below: h('p', { class: 'lead' }, 'Each job that succeeds publishes one. Open it to try it.') }), h('div', { class: 'bar filters' }, task), frame, none, pager.element);

@@ -10,7 +10,7 @@ export async function sweepsPage(main, page) {
   const body = h('tbody');
   const none = h('div');
   const heads = [['Sweep'], ['State'], ['Trials', 'number'], ['Best', 'number'], ['Objective', 'wide'], ['Created', 'wide']];
-  const frame = h('div', { class: 'scroll', role: 'region', 'aria-label': 'Sweeps', tabindex: 0 }, h('table', {}, h('caption', { class: 'hidden' }, 'Sweeps, the newest first'),
+  const frame = h('div', { class: 'scroll', role: 'group', 'aria-label': 'Sweeps', tabindex: 0 }, h('table', {}, h('caption', { class: 'hidden' }, 'Sweeps, the newest first'),
     h('thead', {}, h('tr', {}, heads.map(([label, kind]) => h('th', { scope: 'col', class: kind ?? null }, label)))), body));
   const pager = new Pager(() => refresh().catch(() => {}));
   fill(main, pageHead('Sweeps', { below: h('p', { class: 'lead' }, 'One job file with axes, its trials, the best of them.') }), frame, none, pager.element);
