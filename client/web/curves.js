@@ -92,9 +92,9 @@ export function viewBar(view, extent) {
 }
 
 export class Chart {
-  // `name` is the metric's; `title` what stands above. `x`: what the points are counted by.
-  constructor({ name, title, view, signal, x = 'step', points = false, height = 220 }) {
-    Object.assign(this, { name, title, view, x, points, height });
+  // `name` is the metric's; `title` what stands above. `x`: what the points are counted by, `xlog`: on a logarithmic axis.
+  constructor({ name, title, view, signal, x = 'step', xlog = false, points = false, height = 220 }) {
+    Object.assign(this, { name, title, view, x, xlog, points, height });
     this.curves = [];
     this.off = new Set();
     this.canvas = h('div', { class: 'canvas', role: 'img' });
@@ -177,7 +177,7 @@ export class Chart {
       legend: { show: false },
       cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       select: { show: true },
-      scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
+      scales: { x: { time: false, distr: this.xlog ? 3 : 1 }, y: { distr: log ? 3 : 1 } },
       axes: [
         { ...axis, size: 34, values: (_, at) => at.map((v) => (v === null ? '' : this.x === 'step' ? count(v) : number(v))) },
         { ...axis, size: 58, values: (_, at) => at.map((v) => (v === null ? '' : metric(this.name, v).replace(/\.?0+ %$/, ' %'))) },
@@ -207,7 +207,9 @@ export class Chart {
   #scale() {
     const xs = this.plot.data[0];
     let [low, high] = this.view.range ?? [xs[0], xs[xs.length - 1]];
-    if (this.points) {
+    if (this.xlog) {
+      [low, high] = [low * 0.8, high * 1.25];
+    } else if (this.points) {
       const margin = (high - low || 1) * 0.06;
       [low, high] = [low - margin, high + margin];
     } else if (low === high) {

@@ -53,7 +53,7 @@ export function layerTable(plan, statistics = null) {
   const find = (name) => of.get(name) ?? [...of.values()].find((layer) => layer.name.startsWith(`${name}.`));
   const verdict = (layer) => (layer ? h('span', { class: `verdict ${layer.verdict || 'sound'}` }, layer.verdict || 'sound') : '');
   const columns = ['Layer', 'Kind', { label: 'Output', number: true }, { label: 'Parameters', number: true }, { label: 'Share', number: true }, 'Trained',
-    { label: 'Multiply-adds ×2', number: true, class: 'wide' }];
+    { label: 'Operations', number: true, class: 'wide' }];
   if (statistics) columns.push({ label: 'Gradient', number: true }, { label: 'Weights', number: true }, 'Verdict');
   return table('Layers', columns, (plan.layers ?? []).map((layer) => {
     const parameters = toNumber(layer.weights) + toNumber(layer.biases);

@@ -27,7 +27,7 @@ export async function sweepPage(main, page) {
   const objective = spec.objective?.metric ?? 'objective';
   const names = (spec.axes ?? []).map((axis) => axis.field);
   const short = names.map((field) => field.split('.').pop());
-  const charts = names.map((field, i) => new Chart({ name: objective, title: `${metricLabel(objective)} over ${short[i]}`, view: new View(), signal, x: short[i], points: true, height: 180 }));
+  const charts = names.map((field, i) => new Chart({ name: objective, title: `${metricLabel(objective)} over ${short[i]}`, view: new View(), signal, x: short[i], xlog: Boolean(spec.axes[i].logRange), points: true, height: 180 }));
   fill(main, pageHead(shown(sweep), { above: link('#/sweeps', 'Sweeps'), beside: actions, below: h('div', { class: 'row' }, state, live) }), facts, best,
     section('Trials', grid), section('What the settings do', axes), section('Curves of the best trials', curves));
   const view = { sort: 'objective', shownCurves: '' };
@@ -97,7 +97,7 @@ export async function sweepPage(main, page) {
           return h('tr', { class: toNumber(sweep.bestTrial) === toNumber(trial.number) ? 'winner' : null }, h('th', { scope: 'row', class: 'number' }, trial.number), short.map((_, i) => h('td', { class: 'number' }, trial.settings?.[i] ?? '')),
             h('td', {}, pill(trial.state)), h('td', { class: 'number' }, trial.objective === undefined ? '' : metric(objective, trial.objective)), test && h('td', { class: 'number' }, trial.metrics?.[test] === undefined ? '' : metric(test, trial.metrics[test])),
             h('td', { class: 'number wide' }, trial.trainingSeconds ? duration(trial.trainingSeconds) : ''), h('td', { class: 'number wide' }, trial.parameters ? count(trial.parameters) : ''),
-            h('td', { class: 'wide' }, trial.objective === undefined ? '' : verdicts || 'sound'), h('td', {}, trial.job ? link(`#/jobs/${encodeURIComponent(idOf(trial.job))}`, idOf(trial.job)) : ''));
+            h('td', { class: 'wide' }, trial.objective === undefined ? '' : verdicts || 'sound'), h('td', {}, trial.job ? h('a', { href: `#/jobs/${encodeURIComponent(idOf(trial.job))}`, 'aria-label': `Job of trial ${trial.number}`, title: idOf(trial.job) }, 'open') : ''));
         }))))]);
     if (focused) sort.focus();
   }
