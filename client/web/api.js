@@ -115,12 +115,14 @@ export function inWords(error) {
   return error.message;
 }
 
-// Server-sent events of a stream: {id, event, data} for each. Ends where the stream does.
-export async function* serverEvents(stream) {
+// Server-sent events of a stream: {id, event, data} for each. Ends where the stream does. `alive` is called whenever something comes, also a
+// heartbeat, which is no event.
+export async function* serverEvents(stream, alive = () => {}) {
   const decoder = new TextDecoder();
   let rest = '';
   let message = { id: '', event: '', data: [] };
   for await (const chunk of chunks(stream)) {
+    alive();
     rest += decoder.decode(chunk, { stream: true });
     let end;
     while ((end = rest.indexOf('\n')) >= 0) {
@@ -171,15 +173,18 @@ export async function follow(path, { query = {}, take, ended, state = () => {}, 
     try {
       const { liveOnly, ...others } = query;
       const response = await watch(path, token ? others : query, token, attempt.signal);
-      for await (const event of serverEvents(response.body)) {
+      const alive = () => {
         clearTimeout(timer);
         timer = setTimeout(stop, kSilence);
+        state('live');
+      };
+      alive();
+      for await (const event of serverEvents(response.body, alive)) {
         const data = JSON.parse(event.data);
         if (event.event === 'end') break;
         if (event.event === 'error') throw problemOf(data.error ?? data, { status: (data.error ?? data).code ?? 0 }, session.token);
         token = event.id || data.resumeToken || token;
         wait = kShortestWait;
-        state('live');
         take(data);
       }
       setReached(true);

@@ -15,6 +15,7 @@ ENVIRONMENTS = {
                "grpc, google.protobuf, setuptools, yaml, numpy, pandas, nbclient, ipykernel, mypy"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
     "gguf": (["gguf", "numpy"], "gguf, numpy"),
+    "page": (["playwright", "axe-playwright-python"], "playwright.sync_api, axe_playwright_python"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
     "tokenizers": (["tokenizers"], "tokenizers"),
