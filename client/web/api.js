@@ -171,8 +171,8 @@ export async function follow(path, { query = {}, take, ended, state = () => {}, 
     signal.addEventListener('abort', stop);
     let timer = setTimeout(stop, kSilence);
     try {
-      const { liveOnly, ...others } = query;
-      const response = await watch(path, token ? others : query, token, attempt.signal);
+      // A token says where to go on; it and `liveOnly` exclude each other.
+      const response = await watch(path, token ? { ...query, liveOnly: false } : query, token, attempt.signal);
       const alive = () => {
         clearTimeout(timer);
         timer = setTimeout(stop, kSilence);
@@ -230,7 +230,7 @@ async function watch(path, query, token, signal) {
 }
 
 // The answers of a call that streams once: `generate`.
-export async function* stream(path, body, { signal, action } = {}) {
+export async function* answers(path, body, { signal, action } = {}) {
   const response = await request('POST', path, { body, signal, action, accept: 'text/event-stream' });
   for await (const event of serverEvents(response.body)) {
     const data = JSON.parse(event.data);

@@ -64,8 +64,8 @@ export class View extends EventTarget {
   }
 }
 
-// The bar over charts that share a view.
-export function viewBar(view, extent) {
+// The bar over charts that share a view; `more` stands at its end.
+export function viewBar(view, extent, ...more) {
   const id = freshId('smoothing');
   const value = h('output', { for: id }, view.smoothing.toFixed(2));
   const zoom = (factor) => () => {
@@ -88,7 +88,7 @@ export function viewBar(view, extent) {
     h('span', { class: 'group' },
       h('button', { type: 'button', class: 'small', 'aria-label': 'Zoom in', onclick: zoom(0.5) }, '+'),
       h('button', { type: 'button', class: 'small', 'aria-label': 'Zoom out', onclick: zoom(2) }, '−'),
-      reset));
+      reset), ...more);
 }
 
 export class Chart {
@@ -307,6 +307,19 @@ export class History {
       curve.x.push(step);
       curve.y.push(value);
     }
+  }
+  // A line for each step, a column for each metric.
+  csv() {
+    const names = [...this.series.keys()].sort();
+    const rows = new Map();
+    names.forEach((name, column) => {
+      const { x, y } = this.series.get(name);
+      x.forEach((step, i) => {
+        if (!rows.has(step)) rows.set(step, new Array(names.length).fill(''));
+        rows.get(step)[column] = y[i];
+      });
+    });
+    return [['step', ...names], ...[...rows].sort(([a], [b]) => a - b).map(([step, values]) => [step, ...values])].map((row) => `${row.join(',')}\n`).join('');
   }
   // The first and last step of all.
   extent() {

@@ -60,16 +60,16 @@ async function show({ focus = true } = {}) {
   const pages = kPages[route.section];
   const page = pages && (route.id ? pages.one : pages.list);
   head(route.section);
-  const page_of_this = { route, signal, title: (text) => { document.title = `${text} · Hone`; } };
-  here = page_of_this;
+  const shownPage = { route, signal, title: (text) => { document.title = `${text} · Hone`; } };
+  here = shownPage;
   window.scrollTo(0, 0);
   if (!page) {
-    page_of_this.title('Not found');
+    shownPage.title('Not found');
     fill(main, h('h1', { tabindex: -1 }, 'There is no such page'), h('p', {}, 'The address names nothing here. ', link('#/jobs', 'All jobs')));
   } else {
     fill(main, h('p', { class: 'empty', 'aria-busy': 'true' }, 'One moment…'));
     try {
-      await page(main, page_of_this);
+      await page(main, shownPage);
     } catch (error) {
       if (signal.aborted || error.code === 401) return;
       failed(error, route);

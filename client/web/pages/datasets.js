@@ -1,5 +1,5 @@
 // Data sets that were uploaded, and a place to upload one.
-import { ApiError, address, encodeName, get, headers, inWords, poll, post } from '../api.js';
+import { ApiError, address, encodeName, get, headers, poll, post } from '../api.js';
 import { field, fill, h, keyed, link, say, select, setText, toast } from '../dom.js';
 import { bytes, idOf, when, words } from '../format.js';
 import { Pager, actionButton, empty, pageHead, section } from '../parts.js';

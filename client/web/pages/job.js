@@ -1,8 +1,8 @@
 // One job: where it stands, its curves as they grow, its layers, what it was measured at, what it has left.
 import { encodeName, follow, get, inWords, post, remove, request } from '../api.js';
-import { confirm, definitions, fill, h, link, save, say, setProperty, setText, table, toast } from '../dom.js';
+import { confirm, definitions, fill, h, link, save, say, setProperty, setText, toast } from '../dom.js';
 import { Chart, History, View, grouped, viewBar } from '../curves.js';
-import { bytes, clock, count, duration, idOf, kEnded, metric, metricLabel, number, pill, shown, taskOf, toNumber, when, words, yaml } from '../format.js';
+import { bytes, clock, count, duration, idOf, kEnded, metricLabel, number, pill, shown, taskOf, toNumber, when, words, yaml } from '../format.js';
 import { Pager, actionButton, costs, empty, evaluationParts, layerTable, pageHead, section } from '../parts.js';
 import { progressCell } from './jobs.js';
 
@@ -40,7 +40,7 @@ export async function jobPage(main, page) {
 
   const views = {
     '': curvesTab(history, view, signal, () => job),
-    layers: layersTab(layers, view, signal, () => job),
+    layers: layersTab(layers, signal),
     evaluation: { element: h('div', { class: 'stack' }), update(now) { evaluationTab(this.element, now); } },
     artifacts: artifactsTab(path, signal),
     log: logTab(log),
@@ -250,7 +250,8 @@ function curvesTab(history, view, signal, job) {
   const more = h('div', { class: 'charts' });
   const others = h('details', { class: 'more', hidden: true }, h('summary', {}, 'More curves'), more);
   const none = h('div');
-  const bar = viewBar(view, () => history.extent());
+  const bar = viewBar(view, () => history.extent(), h('span', { class: 'push' }),
+    h('button', { type: 'button', class: 'small', onclick: () => save(new Blob([history.csv()], { type: 'text/csv' }), `${idOf(job().name)}.csv`) }, 'Numbers as CSV'));
   const element = h('div', { class: 'stack' }, bar, none, front, others);
   return {
     element,
@@ -274,7 +275,7 @@ function curvesTab(history, view, signal, job) {
   };
 }
 
-function layersTab(layers, view, signal, job) {
+function layersTab(layers, signal) {
   const chart = new Chart({ name: 'gradient_norm', title: 'Gradient norm of each layer', view: new View({ log: true }), signal });
   const grid = h('div');
   const element = h('div', { class: 'stack' });

@@ -1,6 +1,6 @@
 // The queue: what runs, what waits, what has ended, live.
 import { get, inWords, poll } from '../api.js';
-import { fill, freshId, h, keyed, link, select, setText } from '../dom.js';
+import { fill, freshId, h, keyed, select, setText } from '../dom.js';
 import { bytes, count, duration, idOf, kTasks, metric, metricLabel, pill, shown, taskOf, toNumber, when, words } from '../format.js';
 import { Pager, empty, pageHead } from '../parts.js';
 

@@ -29,7 +29,6 @@ export async function submitPage(main, page) {
     example.value = '';
     if (name) await load(name);
   } });
-  let valid = null;
   const send = actionButton('Train it', 'jobs.create', async () => {
     // The same id for the same text: a second click, or one after a cut, makes no second job.
     const job = await post('jobs', { jobFile: text.value, requestId: requestId() }, { action: 'jobs.create' });
@@ -72,7 +71,6 @@ export async function submitPage(main, page) {
     sessionStorage.setItem(kDraft, text.value);
     lines([]);
     clearTimeout(timer);
-    valid = null;
     verdict.className = 'verdict';
     setText(verdict, text.value.trim() ? 'Checking…' : 'Write a job file, or begin with an example.');
     if (!text.value.trim()) {
@@ -93,14 +91,12 @@ export async function submitPage(main, page) {
     try {
       const job = await post('jobs', { jobFile: text.value, validateOnly: true }, { signal: mine.signal, action: 'jobs.create' });
       if (mine.signal.aborted) return;
-      valid = true;
       verdict.className = 'verdict fine';
       setText(verdict, 'This can be trained.');
       fill(problems);
       fill(cost, job.plan ? [h('h2', {}, 'What it costs'), costs(job.plan), h('details', {}, h('summary', {}, `${job.plan.layers?.length ?? 0} layers`), layerTable(job.plan))] : null);
     } catch (error) {
       if (mine.signal.aborted || error.name === 'AbortError') return;
-      valid = false;
       verdict.className = 'verdict problem';
       if (error.status !== 'INVALID_ARGUMENT') {
         setText(verdict, inWords(error));
@@ -108,6 +104,7 @@ export async function submitPage(main, page) {
         return;
       }
       const found = (error.violations.length > 0 ? error.violations : [{ field: '', description: error.message }]).map(placed);
+      if (/^axes:/m.test(text.value)) found.unshift({ line: 0, column: 0, text: 'This looks like a sweep, which the command line begins: hone sweep FILE.' });
       setText(verdict, found.length === 1 ? 'One thing is wrong:' : `${found.length} things are wrong:`);
       fill(cost);
       lines(found.map((one) => one.line));

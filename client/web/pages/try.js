@@ -1,7 +1,7 @@
 // A form to try a model, by what it reads, and its answer.
-import { encodeName, get, inWords, post, stream } from '../api.js';
+import { answers, encodeName, get, inWords, post } from '../api.js';
 import { Chart, View } from '../curves.js';
-import { definitions, field, fill, h, say, select, setText, table } from '../dom.js';
+import { field, fill, h, say, select, setText, table } from '../dom.js';
 import { count, number, toNumber } from '../format.js';
 import { actionButton, probabilities, section } from '../parts.js';
 
@@ -61,9 +61,9 @@ function askButton(label, context, inputs) {
 
 export function base64(buffer) {
   const bytes = new Uint8Array(buffer);
-  let text = '';
-  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return btoa(text);
+  let letters = '';
+  for (let at = 0; at < bytes.length; at += 32768) letters += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return btoa(letters);
 }
 
 function pngUrl(encoded) {
@@ -211,7 +211,7 @@ function drawings(context) {
     const grid = h('div', { class: 'drawings' });
     fill(answer, grid);
     try {
-      for await (const piece of stream(`${path}:generate`, { drawings: { count: Number(amount.value), seed: seed.value || '1', class: of.value.trim() } }, { signal, action: 'models.generate' })) {
+      for await (const piece of answers(`${path}:generate`, { drawings: { count: Number(amount.value), seed: seed.value || '1', class: of.value.trim() } }, { signal, action: 'models.generate' })) {
         grid.append(shownPicture(piece.picture, `Drawing ${toNumber(piece.index) + 1}`, signal));
       }
       say(`${grid.children.length} drawings`);
@@ -241,11 +241,11 @@ async function write({ path, signal }, body, place) {
   signal.addEventListener('abort', halt);
   const button = h('button', { type: 'button', class: 'small', onclick: halt }, 'Stop');
   place.after(button);
-  let text = '';
+  let written = '';
   try {
-    for await (const piece of stream(`${path}:generate`, { text: body }, { signal: stop.signal, action: 'models.generate' })) {
-      text += piece.text ?? '';
-      setText(place, text);
+    for await (const piece of answers(`${path}:generate`, { text: body }, { signal: stop.signal, action: 'models.generate' })) {
+      written += piece.text ?? '';
+      setText(place, written);
     }
   } catch (error) {
     if (!stop.signal.aborted) place.after(h('p', { class: 'problem', role: 'alert' }, inWords(error)));
@@ -253,7 +253,7 @@ async function write({ path, signal }, body, place) {
     button.remove();
     signal.removeEventListener('abort', halt);
   }
-  return text;
+  return written;
 }
 
 function writing(context) {
