@@ -103,8 +103,7 @@ export async function submitPage(main, page) {
         fill(problems);
         return;
       }
-      const found = (error.violations.length > 0 ? error.violations : [{ field: '', description: error.message }]).map(placed);
-      if (/^axes:/m.test(text.value)) found.unshift({ line: 0, column: 0, text: 'This looks like a sweep, which the command line begins: hone sweep FILE.' });
+      const found = (error.violations.length > 0 ? error.violations : [{ field: '', description: error.message }]).map((one) => placed(one, text.value));
       setText(verdict, found.length === 1 ? 'One thing is wrong:' : `${found.length} things are wrong:`);
       fill(cost);
       lines(found.map((one) => one.line));
@@ -152,11 +151,29 @@ export async function submitPage(main, page) {
   }
 }
 
-// A wrong field with its place: the server tells it as `12:5: what`, or `job file:12:5: what`.
-export function placed({ field: name, description }) {
+// The line of a job file that says the field `path`, such as `model.layers[1].dense.units`: where its last part that is there stands. 0: nowhere.
+export function lineOf(text, path) {
+  let at = 0;
+  let line = 0;
+  for (const part of path.match(/[^.[\]]+/g) ?? []) {
+    const index = /^\d+$/.test(part) ? Number(part) : null;
+    const found = index === null ? new RegExp(`(^|[\\s{,])"?${part.replace(/[^\w]/g, '\\$&')}"?[ \\t]*:`, 'm') : /^[ \t]*-[ \t]/m;
+    for (let times = index ?? 0; times >= 0; times--) {
+      const match = found.exec(text.slice(at));
+      if (!match) return line;
+      at += match.index + match[0].length;
+    }
+    line = text.slice(0, at).split('\n').length;
+  }
+  return line;
+}
+
+// A wrong field with its place: the server tells it as `job file:12:5: what`; of what only the whole shows wrong it tells the field.
+export function placed({ field: name, description }, text) {
   const all = description ?? '';
   const found = /^(?:[^:\n]*:)?(\d+):(\d+):? ?/.exec(all) ?? /^line (\d+)(?:, column (\d+))?:? ?/i.exec(all);
   const rest = found ? all.slice(found[0].length) : all;
-  const text = name && !rest.startsWith(name) ? `${name}: ${rest}` : rest;
-  return { line: found ? Number(found[1]) : 0, column: found ? Number(found[2] ?? 1) : 0, text };
+  const said = name && !rest.startsWith(name) ? `${name}: ${rest}` : rest;
+  const field = name || /^([a-z_][\w.[\]]*): /.exec(rest)?.[1] || '';
+  return { line: found ? Number(found[1]) : lineOf(text, field), column: found ? Number(found[2] ?? 1) : 1, text: said };
 }
