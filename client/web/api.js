@@ -159,6 +159,8 @@ const kShortestWait = 400;
 const kLongestWait = 10000;
 // Without a word for so long a connection is taken for dead; the server says something every 15 seconds.
 const kSilence = 45000;
+// A browser opens six connections to a server, for all its tabs together: one that nobody looks at gives its stream back after so long.
+const kHidden = 10000;
 
 // Follows a stream of the server until `ended()`: comes back by itself after a cut, from where it was. `take(message)` gets each message,
 // `state` becomes 'live', 'waiting' or 'over'. A refusal ends it: it is thrown.
@@ -166,10 +168,17 @@ export async function follow(path, { query = {}, take, ended, state = () => {}, 
   let token = '';
   let wait = kShortestWait;
   while (!signal.aborted) {
+    await seen(signal);
     const attempt = new AbortController();
     const stop = () => attempt.abort();
     signal.addEventListener('abort', stop);
     let timer = setTimeout(stop, kSilence);
+    let hidden = 0;
+    const look = () => {
+      clearTimeout(hidden);
+      if (document.hidden) hidden = setTimeout(stop, kHidden);
+    };
+    document.addEventListener('visibilitychange', look);
     try {
       // A token says where to go on; it and `liveOnly` exclude each other.
       const response = await watch(path, token ? { ...query, liveOnly: false } : query, token, attempt.signal);
@@ -198,6 +207,8 @@ export async function follow(path, { query = {}, take, ended, state = () => {}, 
       if (error.retrySeconds) wait = Math.max(wait, error.retrySeconds * 1000);
     } finally {
       clearTimeout(timer);
+      clearTimeout(hidden);
+      document.removeEventListener('visibilitychange', look);
       signal.removeEventListener('abort', stop);
       attempt.abort();
     }
@@ -238,6 +249,20 @@ export async function* answers(path, body, { signal, action } = {}) {
     if (event.event === 'error') throw problemOf(data.error ?? data, { status: (data.error ?? data).code ?? 0 }, session.token, action);
     yield data;
   }
+}
+
+// Until somebody looks at the tab.
+function seen(signal) {
+  return new Promise((resolve) => {
+    if (!document.hidden) {
+      resolve();
+      return;
+    }
+    const done = new AbortController();
+    const go = () => { done.abort(); resolve(); };
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) go(); }, { signal: done.signal });
+    signal.addEventListener('abort', go, { signal: done.signal });
+  });
 }
 
 export function pause(milliseconds, signal) {
