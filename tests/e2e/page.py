@@ -305,6 +305,15 @@ class Pages(Page):
         self.tab.keyboard.press("Control+Enter")
         expect(self.state()).to_have_text("succeeded")
 
+    def test_a_tab_that_nobody_looks_at_gives_its_stream_back(self):
+        self.go(self.submit("long", epochs=200000))
+        expect(self.tab.locator(".live.live")).to_have_text("live")
+        look = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange')); }"
+        self.tab.evaluate(look, True)
+        expect(self.tab.locator(".live.waiting")).to_be_visible()
+        self.tab.evaluate(look, False)
+        expect(self.tab.locator(".live.live")).to_be_visible()
+
     def test_the_skip_link_leads_to_the_content(self):
         self.go("jobs")
         self.tab.locator("#skip").focus()
