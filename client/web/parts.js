@@ -100,12 +100,14 @@ const kMostClasses = 30;
 export function evaluationParts(evaluation) {
   const parts = [];
   if (evaluation.fitVerdict) parts.push(h('p', { class: 'note' }, `${evaluation.fitVerdict}: ${evaluation.fitReason}`));
-  parts.push(section(`Measured on ${evaluation.split || 'the data'}`, metricsTable(evaluation.metrics)));
+  const numbers = section(`Measured on ${evaluation.split || 'the data'}`, metricsTable(evaluation.metrics));
   const classes = evaluation.classes ?? [];
   if (classes.length > 0) {
     const percent = (value) => `${(toNumber(value) * 100).toFixed(1)} %`;
-    parts.push(section('Classes', table('Classes', ['Class', ...['Precision', 'Recall', 'F1', 'Examples'].map((label) => ({ label, number: true }))],
-      classes.map((one) => [one.name, percent(one.precision), percent(one.recall), percent(one.f1), count(one.examples)]), { class: 'slim' })));
+    parts.push(h('div', { class: 'columns' }, numbers, section('Classes', table('Classes', ['Class', ...['Precision', 'Recall', 'F1', 'Examples'].map((label) => ({ label, number: true }))],
+      classes.map((one) => [one.name, percent(one.precision), percent(one.recall), percent(one.f1), count(one.examples)])))));
+  } else {
+    parts.push(numbers);
   }
   const confusion = evaluation.confusion ?? [];
   const n = classes.length;
