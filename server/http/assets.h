@@ -1,4 +1,5 @@
-// The files of the web page (client/web, and the libraries that it uses), which are part of the program.
+// The files of the web page (client/web, and the libraries that it uses), which are part of the
+// program.
 #pragma once
 
 #include "absl/strings/string_view.h"
