@@ -67,7 +67,10 @@ class Events final : public MessageAnswer {
         token_(type.FindFieldByName("resume_token")),
         heartbeat_(type.FindFieldByName("heartbeat")) {}
   bool streamed() const override { return true; }
-  Head head() const override { return {.content_type = "text/event-stream"}; }
+  Head head() const override {
+    // A proxy must not wait for more.
+    return {.content_type = "text/event-stream", .fields = {{"X-Accel-Buffering", "no"}}};
+  }
   absl::StatusOr<std::string> End() override { return "event: end\ndata: {}\n\n"; }
   std::optional<std::string> Fail(const Failure& failure) override {
     return absl::StrCat("event: error\ndata: ", ErrorJson(failure), "\n\n");

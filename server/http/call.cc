@@ -90,12 +90,16 @@ class Calls::GenericCall final : public Call,
   }
 
   void OnDone(const grpc::Status& status) override {
-    const std::shared_ptr<GenericCall> last = std::move(self_);
-    const Handlers handlers = std::move(handlers_);  // and what they keep
-    handlers.ended(status);
-    const std::lock_guard lock(calls_.mutex_);
-    --calls_.running_;
-    calls_.changed_.notify_all();
+    std::shared_ptr<GenericCall> last = std::move(self_);
+    Calls& calls = calls_;
+    {
+      const Handlers handlers = std::move(handlers_);
+      handlers.ended(status);
+    }
+    last.reset();  // and what it kept, before nobody waits for it any more
+    const std::lock_guard lock(calls.mutex_);
+    --calls.running_;
+    calls.changed_.notify_all();
   }
 
   void Release() {
@@ -129,9 +133,10 @@ std::shared_ptr<Call> Calls::Start(const std::string& rpc, const Metadata& metad
   return call;
 }
 
-void Calls::WaitForAll() {
+bool Calls::WaitForAll(absl::Duration most) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return running_ == 0; });
+  return changed_.wait_for(lock, absl::ToChronoMilliseconds(most),
+                           [this] { return running_ == 0; });
 }
 
 }  // namespace hone::server::http

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace google::protobuf {
 class Message;
@@ -62,8 +63,8 @@ class Calls {
   std::shared_ptr<Call> Start(const std::string& rpc, const Metadata& metadata,
                               Call::Handlers handlers);
 
-  // Returns when every call has ended. They are cancelled or the server is gone.
-  void WaitForAll();
+  // True: every call has ended. False: `most` is over.
+  bool WaitForAll(absl::Duration most);
 
  private:
   class GenericCall;

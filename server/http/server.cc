@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "engine/base/status.h"
+#include "server/log/log.h"
 #include "server/net/door.h"
 
 namespace hone::server::http {
@@ -75,13 +76,17 @@ class HttpServer final : public Server {
     }
   }
 
+  void WaitForCalls(absl::Duration most) override { calls_.WaitForAll(most); }
+
   void Finish() override {
     if (finished_) {
       return;
     }
     finished_ = true;
     BeginDrain();
-    calls_.WaitForAll();
+    while (!calls_.WaitForAll(absl::Seconds(60))) {
+      log::Error("calls of HTTP do not end");
+    }
     {
       std::unique_lock lock(shared_.mutex);
       shared_.changed.wait_for(lock, kLastAnswers, [this] { return shared_.busy == 0; });

@@ -42,10 +42,12 @@ class Server {
   virtual int port() const = 0;
   virtual size_t open() const = 0;  // connections; any thread
 
-  // Nobody comes in any more, and who is in is answered once more. To be called before the gRPC
-  // server ends its calls,
+  // Nobody comes in any more, and who is in is answered once more.
   virtual void BeginDrain() = 0;
-  // and this when it has. Once; nothing of the options is called afterwards.
+  // Returns when the last calls have ended, or `most` is over. The gRPC server, whose calls they
+  // are, cuts them at once when it is shut down.
+  virtual void WaitForCalls(absl::Duration most) = 0;
+  // When the gRPC server has ended. Once; nothing of the options is called afterwards.
   virtual void Finish() = 0;
 };
 

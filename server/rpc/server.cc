@@ -226,6 +226,9 @@ class HonedServer final : public Server {
       import_calls_->Stop();
       predictors_->Stop();
       datasets_->Stop();
+      if (http_ != nullptr) {
+        http_->WaitForCalls(absl::Seconds(2));
+      }
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
       server_->Wait();
     }

@@ -321,6 +321,23 @@ class Requests(HttpTest):
         self.assertTrue(violations("x" * (1 << 20) + ": 1"))
 
 
+class Readme(HttpTest):
+    def test_the_lines_of_the_readme_work(self):
+        root = pathlib.Path(__file__).resolve().parent.parent.parent
+        lines = re.search(r"<!-- curl: begin.*?-->\n(.*?)<!-- curl: end", (root / "README.md").read_text(encoding="utf-8"), re.S)[1]
+        name = self.ask("POST", "/v1/jobs", {"spec": WINE}).json["name"]
+        lines = lines.replace("jobs/ozhe43ek2mhfuaw4", name).replace("localhost:8080", f"127.0.0.1:{self.port}")
+        lines = re.sub(r"curl -s(N?) ", r"curl -sS\1 --fail-with-body ", lines)
+        folder = self.folder / "readme"
+        folder.mkdir()
+        (folder / "client").symlink_to(root / "client")
+        (folder / "prices.csv").write_text("\n".join(wine_rows()) + "\n", encoding="utf-8")
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", lines], cwd=folder, capture_output=True, text=True, timeout=2 * LONGEST_SECONDS, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        for said in ('"state":"QUEUED"', '"snapshot":', "event: end", '"name":"datasets/prices"'):
+            self.assertIn(said, done.stdout)
+
+
 class Streams(HttpTest):
     @staticmethod
     def events(text):

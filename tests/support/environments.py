@@ -14,6 +14,8 @@ ENVIRONMENTS = {
     "client": (["grpcio", "protobuf", "setuptools>=70.1", "pyyaml", "numpy", "pandas", "nbclient", "ipykernel", "mypy", "types-grpcio", "types-protobuf"],
                "grpc, google.protobuf, setuptools, yaml, numpy, pandas, nbclient, ipykernel, mypy"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
+    "openai": (["openai"], "openai"),
+    "schemathesis": (["schemathesis"], "schemathesis"),
     "gguf": (["gguf", "numpy"], "gguf, numpy"),
     "page": (["playwright", "axe-playwright-python"], "playwright.sync_api, axe_playwright_python"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
