@@ -276,7 +276,7 @@ function curvesTab(history, view, signal, job) {
 }
 
 function layersTab(layers, signal) {
-  const chart = new Chart({ name: 'gradient_norm', title: 'Gradient norm of each layer', view: new View({ log: true }), signal });
+  const chart = new Chart({ name: 'gradient_norm', title: 'gradient norm by layer', view: new View({ log: true }), signal });
   const grid = h('div');
   const element = h('div', { class: 'stack' });
   let key = '';
