@@ -25,7 +25,7 @@ COPY --from=builder /src/client/examples /usr/share/hone/examples
 USER hone
 VOLUME /data
 ENV HONED_DATA_DIR=/data
-EXPOSE 50051 9464
+EXPOSE 8080 9464 50051
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["hone", "jobs", "list", "--limit", "1"]
 # Only the container itself reaches this server until HONED_LISTEN says otherwise, with HONED_TLS_CERT and so on (deploy/README.md, "Doors"; then
 # HONE_TLS_CA and, of a viewer, HONE_TOKEN_FILE tell the health check above how to reach it) or with HONED_INSECURE_LISTEN (deploy/compose.yaml).

@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench profile quality interop faults breakages load fuzz image try-image format asan tsan build programs python-client setup setup-tests
+.PHONY: help demo test bench profile quality interop faults breakages load fuzz http-fuzz image try-image format asan tsan build programs python-client setup setup-tests
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 15
@@ -41,12 +41,16 @@ load: build  ## what the server carries: a long queue, a long history, many watc
 	tests/load/load.py build/$(PRESET)/bin build/$(PRESET)/tests/hone.desc build/$(PRESET)/tests/fill_store
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS = chat_json checkpoint_config checkpoint_index csv frames idx job_file jsonl maze picture safetensors tagged texts tokenizer tokenizer_json
+FUZZ_TARGETS = chat_json checkpoint_config checkpoint_index csv frames http idx job_file jsonl maze picture safetensors tagged texts tokenizer tokenizer_json
 fuzz: setup setup-tests  ## libFuzzer on what reads bytes of strangers, FUZZ_SECONDS for each of FUZZ_TARGETS; needs clang
 	deploy/install-packages deploy/packages-fuzz.txt
 	cmake --preset fuzz
 	cmake --build --preset fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_TARGETS))
 	tests/fuzz/run build/fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+http-fuzz: build  ## ten minutes of requests that schemathesis makes of /v1/openapi.json
+	python3 tests/support/environments.py schemathesis
+	tests/e2e/http_fuzz.py build/$(PRESET)/bin --examples 50 --seconds 600
 
 CONTAINERS = $(shell command -v podman || echo docker)
 image:  ## the container image `hone`, with docker or podman

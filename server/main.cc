@@ -85,9 +85,14 @@ int main(int argc, char** argv) {
   }
   log::Info(
       absl::StrCat("listening on ", config.listen, " (gRPC, port ", (*server)->port(), ") and ",
-                   config.metrics_listen, " (metrics, port ", (*server)->metrics_port(), ")"),
+                   config.metrics_listen, " (metrics, port ", (*server)->metrics_port(), ")",
+                   config.http_listen.empty()
+                       ? ""
+                       : absl::StrCat(" and ", config.http_listen, " (HTTP, port ",
+                                      (*server)->http_port(), ")")),
       {{"grpc_port", (*server)->port()},
        {"metrics_port", (*server)->metrics_port()},
+       {"http_port", (*server)->http_port()},
        {"data_dir", config.data_dir},
        {"jobs", config.concurrent_jobs},
        {"threads_per_job", config.ThreadsPerJob()}});

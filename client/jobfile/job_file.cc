@@ -18,13 +18,18 @@ namespace hone::client::jobfile {
 
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view origin,
                                      std::span<const std::string> overrides) {
+  Problems problems;
+  return ParseJobFile(text, origin, overrides, problems);
+}
+
+absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view origin,
+                                     std::span<const std::string> overrides, Problems& problems) {
   HONE_ASSIGN_OR_RETURN(const Node root, ReadDocument(text, origin));
   if (std::ranges::find(root.keys, "axes", &Node::text) != root.keys.end()) {
     return absl::InvalidArgumentError(
         absl::StrCat(origin, ": is a sweep file, since it has `axes`: `hone sweep` takes it"));
   }
   JobFile file;
-  Problems problems;
   Filler(std::string(origin), /*fixed=*/false, file.paths, problems)
       .FillMessage(root, "", file.spec);
   MakeRoom(overrides, "", file.spec, file.paths);

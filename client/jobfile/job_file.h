@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "client/jobfile/local_paths.h"
+#include "client/jobfile/problems.h"
 #include "hone/v1/job.pb.h"
 
 namespace hone::client::jobfile {
@@ -26,6 +27,11 @@ struct JobFile {
 // `overrides` are `PATH=VALUE`, applied in their order.
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view origin,
                                      std::span<const std::string> overrides = {});
+
+// The same, with what is wrong in `problems` one by one; a text that is no document at all is in
+// the status alone.
+absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view origin,
+                                     std::span<const std::string> overrides, Problems& problems);
 
 // From a file; a job without a display_name gets the file's name, without its ending, and the maze
 // of `paths.maze` is then in the spec (TakeMaze). Also NOT_FOUND, and INVALID_ARGUMENT for what

@@ -99,8 +99,12 @@ void Declare(CLI::App& app, Config& config) {
   app.add_option("--listen", config.listen, "Address for clients (gRPC)")
       ->envname("HONED_LISTEN")
       ->capture_default_str();
+  app.add_option("--http-listen", config.http_listen,
+                 "Address of the web page and of HTTP/JSON; \"\": neither")
+      ->envname("HONED_HTTP_LISTEN")
+      ->capture_default_str();
   app.add_option("--tls-cert", config.tls.certificate,
-                 "The server's certificate and its chain, in PEM form: both addresses are TLS only")
+                 "The server's certificate and its chain, in PEM form: all addresses are TLS only")
       ->envname("HONED_TLS_CERT");
   app.add_option("--tls-key", config.tls.key, "The certificate's private key, in PEM form")
       ->envname("HONED_TLS_KEY");
@@ -120,10 +124,10 @@ void Declare(CLI::App& app, Config& config) {
       ->envname("HONED_TLS_CLIENT_ROLE")
       ->check(CLI::IsMember(roles))
       ->default_str(std::string(access::RoleName(config.tls_client_role)));
-  app.add_flag(
-         "--insecure-listen", config.insecure_listen,
-         "Allow --listen and --metrics-listen on other addresses than loopback without TLS and "
-         "credentials: anybody who can reach them can use them")
+  app.add_flag("--insecure-listen", config.insecure_listen,
+               "Allow --listen, --metrics-listen and --http-listen on other addresses than "
+               "loopback without TLS and "
+               "credentials: anybody who can reach them can use them")
       ->envname("HONED_INSECURE_LISTEN");
   app.add_option("--metrics-listen", config.metrics_listen,
                  "Address for Prometheus and health checks (HTTP)")
@@ -212,9 +216,10 @@ absl::Status CheckTls(const Config& config) {
         "--tls-client-ca: needs --tls-cert and --tls-key: clients show certificates only to a "
         "server that has one");
   }
-  for (const auto& [flag, address] : {std::pair("--listen", config.listen),
-                                      std::pair("--metrics-listen", config.metrics_listen)}) {
-    if (!IsLoopback(address) && !config.insecure_listen && !config.HasTls()) {
+  for (const auto& [flag, address] :
+       {std::pair("--listen", config.listen), std::pair("--metrics-listen", config.metrics_listen),
+        std::pair("--http-listen", config.http_listen)}) {
+    if (!address.empty() && !IsLoopback(address) && !config.insecure_listen && !config.HasTls()) {
       return absl::InvalidArgumentError(absl::StrCat(
           flag, ": ", address,
           " is not a loopback address, and anybody who can reach it could read and use this "
@@ -228,6 +233,9 @@ absl::Status CheckTls(const Config& config) {
 absl::Status Complete(Config& config) {
   HONE_RETURN_IF_ERROR(CheckAddress("--listen", config.listen));
   HONE_RETURN_IF_ERROR(CheckAddress("--metrics-listen", config.metrics_listen));
+  if (!config.http_listen.empty()) {
+    HONE_RETURN_IF_ERROR(CheckAddress("--http-listen", config.http_listen));
+  }
   HONE_RETURN_IF_ERROR(CheckTls(config));
   if (config.threads == 0) {
     config.threads = AvailableThreads();
@@ -249,7 +257,8 @@ absl::Status Complete(Config& config) {
 }  // namespace
 
 bool Config::IsReachedByOthers() const {
-  return !IsLoopback(listen) || !IsLoopback(metrics_listen);
+  return !IsLoopback(listen) || !IsLoopback(metrics_listen) ||
+         (!http_listen.empty() && !IsLoopback(http_listen));
 }
 
 absl::Status CheckAddress(const std::string& flag, const std::string& address) {

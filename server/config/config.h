@@ -17,9 +17,10 @@ struct Config {
   std::string data_dir;
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9464";
-  // Both addresses may be others than loopback, also where nobody has to say who they are.
+  std::string http_listen = "127.0.0.1:8080";  // HTTP/JSON and the web page; "": neither
+  // All addresses may be others than loopback, also where nobody has to say who they are.
   bool insecure_listen = false;
-  tls::Files tls;  // of both addresses; no certificate: plain text
+  tls::Files tls;  // of all addresses; no certificate: plain text
   access::Role tls_client_role = access::Role::kSubmitter;  // of who shows a certificate
   std::string worker;                                       // hone-worker; found
   std::string data_mirror;  // where data sets are looked for before the network
@@ -48,7 +49,7 @@ struct Config {
   }
   int64_t MemoryPerJob() const { return memory_bytes / concurrent_jobs; }
   bool HasTls() const { return !tls.certificate.empty(); }
-  // By one of the two addresses.
+  // By one of the addresses.
   bool IsReachedByOthers() const;
 };
 

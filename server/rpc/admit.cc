@@ -7,18 +7,43 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "server/http/metadata.h"
 
 namespace hone::server::rpc {
 
+namespace {
+
+// What the metadata say, once; "": nothing.
+std::string Said(const grpc::CallbackServerContext& context, const char* name) {
+  const auto found = context.client_metadata().find(name);
+  return found == context.client_metadata().end()
+             ? ""
+             : std::string(found->second.data(), found->second.size());
+}
+
+// By HTTP: only this program has a channel to its own server that is no connection. What its
+// metadata say of the client is true; over a connection the same metadata say nothing.
+bool IsFromHttp(const grpc::CallbackServerContext& context) {
+  return absl::StartsWith(context.peer(), "inproc");
+}
+
+}  // namespace
+
+std::string PeerOf(const grpc::CallbackServerContext& context) {
+  return IsFromHttp(context) ? Said(context, http::kPeerMetadata) : context.peer();
+}
+
 access::Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
   access::Credentials credentials;
-  credentials.peer = context.peer();
-  // Of all ports of this server, only the one in its folder is no TCP.
-  credentials.is_owner = absl::StartsWith(credentials.peer, "unix:");
-  const auto& metadata = context.client_metadata();
-  if (const auto found = metadata.find("authorization"); found != metadata.end()) {
-    credentials.authorization.assign(found->second.data(), found->second.size());
+  credentials.peer = PeerOf(context);
+  credentials.authorization = Said(context, "authorization");
+  if (IsFromHttp(context)) {
+    credentials.has_certificate = context.client_metadata().count(http::kCertificateMetadata) > 0;
+    credentials.certificate_name = Said(context, http::kCertificateMetadata);
+    return credentials;
   }
+  // Of all ports of this server, only the one in its folder is no TCP.
+  credentials.is_owner = absl::StartsWith(context.peer(), "unix:");
   const std::shared_ptr<const grpc::AuthContext> connection = context.auth_context();
   // TLS ends a connection whose certificate is not of an authority of ours.
   if (connection != nullptr && connection->IsPeerAuthenticated()) {

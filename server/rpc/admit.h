@@ -21,6 +21,9 @@ namespace hone::server::rpc {
 
 access::Credentials CredentialsOf(const grpc::CallbackServerContext& context);
 
+// The address that a call comes from, for the log: of one that came by HTTP, that of HTTP's client.
+std::string PeerOf(const grpc::CallbackServerContext& context);
+
 // What a refusal waits for before it is told, where there is a place for it. A token that was
 // guessed costs that much; who shows none, or has not the role, is told at once.
 inline absl::Duration DelayOf(const absl::Status& refusal) {
@@ -61,7 +64,7 @@ Reactor* OpenFor(const grpc::CallbackServerContext& context, absl::string_view r
     return open(*caller);
   }
   return new RefusedStream<Reactor>(
-      ObservedStream({.method = std::string(rpc), .peer = context.peer()}, deps), caller.status(),
+      ObservedStream({.method = std::string(rpc), .peer = PeerOf(context)}, deps), caller.status(),
       deps.late_refusals);
 }
 

@@ -56,6 +56,11 @@ ConnectionLimits LimitsFor(uint64_t descriptors) {
           .waiting = std::clamp<uint64_t>(descriptors / 8, 8, 256)};
 }
 
+ConnectionLimits HttpLimitsFor(uint64_t descriptors) {
+  return {.open = {.all = std::clamp<uint64_t>(descriptors / 8, 8, 1024)},
+          .waiting = std::clamp<uint64_t>(descriptors / 32, 8, 64)};
+}
+
 Connections::Connections(const ConnectionLimits& limits, Greeting greeting,
                          std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor,
                          Hooks hooks)

@@ -23,6 +23,7 @@ struct ConnectionLimits {
 // A part of the descriptors that the process may have, so that files, workers and metrics keep
 // theirs.
 ConnectionLimits LimitsFor(uint64_t descriptors);
+ConnectionLimits HttpLimitsFor(uint64_t descriptors);  // the same for clients of HTTP
 
 // What a connection says first.
 enum class Greeting {

@@ -7,6 +7,7 @@
 #include "server/jobs/validate.h"
 #include "server/rpc/admission.h"
 #include "server/rpc/calls.h"
+#include "server/rpc/job_file.h"
 
 namespace hone::server::rpc {
 namespace {
@@ -17,9 +18,33 @@ absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
   return request.validate_only() ? absl::OkStatus() : CheckRoom(deps);
 }
 
+void CreateFromFile(const v1::CreateJobRequest& request, Deps& deps, const Done<v1::Job>& done) {
+  absl::StatusOr<v1::JobSpec> spec = SpecOfJobFile(request.job_file());
+  if (!spec.ok()) {
+    return done(spec.status());
+  }
+  v1::CreateJobRequest with_spec = request;
+  with_spec.clear_job_file();
+  *with_spec.mutable_spec() = *std::move(spec);
+  CreateJob(with_spec, deps, done);
+}
+
 }  // namespace
 
 void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done) {
+  if (!request.job_file().empty()) {
+    if (request.has_spec()) {
+      jobs::FieldErrors errors;
+      errors.Add("spec", "must not be given with job_file, which says all of it");
+      return done(errors.ToStatus());
+    }
+    // A long text takes too long for the thread that takes calls.
+    const bool taken =
+        deps.lists.Submit([request, &deps, done] { CreateFromFile(request, deps, done); });
+    return taken ? void()
+                 : done(absl::ResourceExhaustedError(
+                       "too many calls of this kind at a time; try again"));
+  }
   if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
     return done(status);
   }

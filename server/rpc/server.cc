@@ -11,15 +11,18 @@
 #include <map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/cpu.h"
+#include "engine/base/loopback.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/descriptor.h"
 #include "server/artifacts/control_socket.h"
 #include "server/config/version.h"
+#include "server/http/server.h"
 #include "server/log/log.h"
 #include "server/metrics/job_metrics.h"
 #include "server/metrics/prometheus.h"
@@ -64,6 +67,12 @@ constexpr int kReflectionThreads = 16;
 constexpr int kHandshakeMilliseconds = 10'000;
 // Of a connection without a call; its client makes another one when it wants to.
 constexpr int kIdleMilliseconds = 600'000;
+
+// Clients' services: each is counted, has its health, and is called by HTTP as its options say.
+const std::vector<const char*> kServices = {
+    v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
+    v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
+    v1::AccessService::service_full_name()};
 
 uint64_t MostDescriptors() {
   rlimit limit{};
@@ -166,10 +175,7 @@ class HonedServer final : public Server {
         stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
-    for (const auto* service :
-         {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-          v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
-          v1::AccessService::service_full_name()}) {
+    for (const char* const service : kServices) {
       CountCallsOf(service);
     }
     registry_.Set(Metric::kWorkerConfinement, {"files"}, worker_process::LandlockAbi());
@@ -187,6 +193,7 @@ class HonedServer final : public Server {
 
   int port() const override { return connections_->port(); }
   int metrics_port() const override { return endpoint_->port(); }
+  int http_port() const override { return http_ == nullptr ? 0 : http_->port(); }
   bool is_open_to_others() const override { return config_.IsReachedByOthers() && gate_->IsOpen(); }
 
   void Shutdown() override {
@@ -210,18 +217,28 @@ class HonedServer final : public Server {
     if (connections_ != nullptr) {
       connections_->End();
     }
+    if (http_ != nullptr) {
+      http_->BeginDrain();
+    }
     if (server_ != nullptr) {
       calls_->Stop();
       inspections_->Stop();
       import_calls_->Stop();
       predictors_->Stop();
       datasets_->Stop();
+      if (http_ != nullptr) {
+        http_->WaitForCalls(absl::Seconds(2));
+      }
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
       server_->Wait();
+    }
+    if (http_ != nullptr) {
+      http_->Finish();
     }
     if (scheduler_ != nullptr) {
       scheduler_->Drain();
     }
+    http_.reset();
     server_.reset();
     endpoint_.reset();
     self_check_.reset();
@@ -255,7 +272,8 @@ class HonedServer final : public Server {
         *tokens_, registry_);
     if (is_open_to_others() && !config_.insecure_listen) {
       return absl::FailedPreconditionError(
-          "--listen or --metrics-listen is not a loopback address, and clients have no way to say "
+          "--listen, --metrics-listen or --http-listen is not a loopback address, and clients have "
+          "no way to say "
           "who they are; make a token for each (`honed token create`), name the authority of their "
           "certificates with --tls-client-ca, or say --insecure-listen if everybody who can reach "
           "this server may use it (a private network)");
@@ -296,10 +314,9 @@ class HonedServer final : public Server {
       log::Warning("`honed token` cannot reach this server while it runs",
                    {{"error", control.status().message()}});
     }
-    health_ = std::make_unique<Health>(std::unordered_set<std::string>{
-        "", v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-        v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
-        v1::AccessService::service_full_name()});
+    std::unordered_set<std::string> names(kServices.begin(), kServices.end());
+    names.insert("");
+    health_ = std::make_unique<Health>(std::move(names));
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     connections_ = std::make_unique<Connections>(
@@ -331,6 +348,32 @@ class HonedServer final : public Server {
       return absl::InternalError("gRPC does not start");
     }
     HONE_RETURN_IF_ERROR(connections_->Begin(config_.listen));
+    HONE_RETURN_IF_ERROR(ListenForHttp());
+    return absl::OkStatus();
+  }
+
+  // The same calls by HTTP.
+  absl::Status ListenForHttp() {
+    if (config_.http_listen.empty()) {
+      return absl::OkStatus();
+    }
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
+    const ConnectionLimits limits = HttpLimitsFor(MostDescriptors());
+    http::ServerOptions options{
+        .address = config_.http_listen,
+        .on_loopback = IsLoopback(config_.http_listen),
+        .channel = server_->InProcessChannel(arguments),
+        .services = {kServices.begin(), kServices.end()},
+        .is_open = [this] { return gate_->IsOpen(); },
+        .most_open = limits.open.all,
+        .most_waiting = limits.waiting,
+        .refused = [this] { registry_.Add(Metric::kConnectionsRefused, {}, 1); },
+        .lost = lost_};
+    if (certificates_ != nullptr) {
+      options.tls = [this] { return certificates_->Now()->context; };
+    }
+    HONE_ASSIGN_OR_RETURN(http_, http::Server::Start(std::move(options)));
     return absl::OkStatus();
   }
 
@@ -517,6 +560,7 @@ class HonedServer final : public Server {
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<Health> health_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<http::Server> http_;
   std::unique_ptr<SelfCheck> self_check_;
   std::atomic<int64_t> measure_storage_at_ = 0;  // seconds of SteadyNow()
   std::atomic<bool> ready_ = false;

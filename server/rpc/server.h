@@ -27,6 +27,7 @@ class Server {
 
   virtual int port() const = 0;
   virtual int metrics_port() const = 0;
+  virtual int http_port() const = 0;  // 0: there is none
   // Others than this machine may come, and nobody is asked who they are.
   virtual bool is_open_to_others() const = 0;
 

@@ -194,7 +194,7 @@ grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset
     grpc::CallbackServerContext* context, v1::Dataset* reply) {
   using Reactor = grpc::ServerReadReactor<v1::UploadDatasetRequest>;
   return OpenFor<Reactor>(*context, "UploadDataset", deps_, [&](const access::Caller& caller) {
-    return OpenUpload(context->peer(), caller.name, reply, deps_);
+    return OpenUpload(PeerOf(*context), caller.name, reply, deps_);
   });
 }
 

@@ -55,7 +55,7 @@ class Unary {
       : reactor_(new Reactor()),
         reply_(reply),
         deps_(deps),
-        call_{.method = std::string(method), .peer = context->peer()},
+        call_{.method = std::string(method), .peer = PeerOf(*context)},
         begin_(SteadyNow()),
         caller_(deps.gate.Admit(CredentialsOf(*context), method)) {
     if (caller_.ok()) {

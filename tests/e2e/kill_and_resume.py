@@ -445,4 +445,5 @@ def main():
             sys.exit(f"FAIL: only {kills} of {args.kills} kills hit a running job within {runs} runs")
 
 
-main()
+if __name__ == "__main__":
+    main()

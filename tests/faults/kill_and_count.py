@@ -85,7 +85,7 @@ class Harness:
         if fault or "HONE_CLOCK" in environment:
             environment.update(HONE_FAULT=fault, LD_PRELOAD=str(self.options.shim))
         self.server = subprocess.Popen(
-            [self.options.honed, "--data-dir", self.data, "--listen", self.address, "--metrics-listen", "127.0.0.1:0",
+            [self.options.honed, "--data-dir", self.data, "--listen", self.address, "--metrics-listen", "127.0.0.1:0", "--http-listen", "",
              "--jobs", "2", "--worker", self.worker, *map(str, arguments)], stdout=self.log, stderr=self.log, env=environment)
 
     def recipe(self, number, run_directory=None):

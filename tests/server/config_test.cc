@@ -29,6 +29,7 @@ TEST(Config, DefaultsListenOnLoopbackAndUseTheWholeMachine) {
   ASSERT_THAT(parsed, IsOk());
   EXPECT_EQ(parsed->config.listen, "127.0.0.1:50051");
   EXPECT_EQ(parsed->config.metrics_listen, "127.0.0.1:9464");
+  EXPECT_EQ(parsed->config.http_listen, "127.0.0.1:8080");
   EXPECT_GE(parsed->config.threads, 1);
 }
 
@@ -47,6 +48,17 @@ TEST(Config, AnotherAddressThanLoopbackNeedsTheFlag) {
 TEST(Config, TheMetricsAddressNeedsTheFlagToo) {
   EXPECT_THAT(ParseFlags({"--data-dir", "d", "--metrics-listen", "0.0.0.0:1"}).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--metrics-listen")));
+}
+
+TEST(Config, TheAddressOfHttpNeedsTheFlagTooAndMayBeNone) {
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--http-listen", "0.0.0.0:1"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--http-listen")));
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--http-listen", "8080"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--http-listen")));
+  const auto none = ParseFlags({"--data-dir", "d", "--http-listen", ""});
+  ASSERT_THAT(none, IsOk());
+  EXPECT_EQ(none->config.http_listen, "");
+  EXPECT_FALSE(none->config.IsReachedByOthers());
 }
 
 TEST(Config, AnotherAddressIsFineWithTls) {

@@ -48,6 +48,7 @@ class DatasetServiceTest : public ::testing::Test {
     config_.data_dir = root_;
     config_.listen = "127.0.0.1:0";
     config_.metrics_listen = "127.0.0.1:0";
+    config_.http_listen = "";
     config_.worker = HONE_SCRIPTED_WORKER;
     config_.threads = 2;
     config_.disk_floor_bytes = 0;

@@ -64,6 +64,7 @@ class RpcTest : public ::testing::Test {
     config_.data_dir = root_;
     config_.listen = "127.0.0.1:0";
     config_.metrics_listen = "127.0.0.1:0";
+    config_.http_listen = "127.0.0.1:0";
     config_.worker = HONE_SCRIPTED_WORKER;
     config_.concurrent_jobs = 2;
     config_.threads = 2;

@@ -82,12 +82,12 @@ class Honed:
         began = time.monotonic()
         self.process = subprocess.Popen(
             [binary, "--data-dir", self.folder / "data", "--listen", listen, "--metrics-listen", "127.0.0.1:0",
-             "--disk-floor-bytes", "0", *map(str, options)],
+             "--http-listen", "127.0.0.1:0", "--disk-floor-bytes", "0", *map(str, options)],
             stdout=self.log, stderr=self.log, env=environment)
         while True:
             self.log.seek(start)
             text = self.log.read().decode()
-            ports = re.search(r"gRPC, port (\d+)\).*metrics, port (\d+)", text)
+            ports = re.search(r"gRPC, port (\d+)\).*metrics, port (\d+)\)(?:.*HTTP, port (\d+)\))?", text)
             if ports:
                 break
             if time.monotonic() > began + LONGEST_SECONDS or self.process.poll() is not None:
@@ -100,6 +100,7 @@ class Honed:
         self.port = int(ports[1])
         self.metrics_port = int(ports[2])
         self.metrics_url = f"http://127.0.0.1:{ports[2]}"
+        self.http_url = f"http://127.0.0.1:{ports[3]}"
 
     def stop(self, how=signal.SIGTERM):
         """Its exit code; None where it has been stopped before."""
