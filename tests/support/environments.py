@@ -14,6 +14,7 @@ ENVIRONMENTS = {
     "client": (["grpcio", "protobuf", "setuptools>=70.1", "pyyaml", "numpy", "pandas", "nbclient", "ipykernel", "mypy", "types-grpcio", "types-protobuf"],
                "grpc, google.protobuf, setuptools, yaml, numpy, pandas, nbclient, ipykernel, mypy"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
+    "sbom": (["spdx-tools"], "spdx_tools"),
     "gguf": (["gguf", "numpy"], "gguf, numpy"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
