@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench profile quality interop faults breakages load fuzz image try-image format asan tsan build programs python-client setup setup-tests
+.PHONY: help demo test bench profile quality interop faults breakages load fuzz deb image try-image sbom format asan tsan build programs python-client setup setup-tests
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 15
@@ -48,12 +48,23 @@ fuzz: setup setup-tests  ## libFuzzer on what reads bytes of strangers, FUZZ_SEC
 	cmake --build --preset fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_TARGETS))
 	tests/fuzz/run build/fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+deb: setup  ## the Debian package, with its service, into build/release/deb
+	cmake --preset $(PRESET) -DHONE_TESTS=OFF
+	cmake --build --preset $(PRESET) -j $(JOBS) --target package_files
+	cpack --config build/$(PRESET)/CPackConfig.cmake -B build/$(PRESET)/deb
+	@ls build/$(PRESET)/deb/*.deb
+
 CONTAINERS = $(shell command -v podman || echo docker)
 image:  ## the container image `hone`, with docker or podman
 	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) $(IMAGE_OPTIONS) -t hone .
+	@$(CONTAINERS) image inspect --format '{{.Size}}' hone | awk '{printf "the image hone: %.0f MB\n", $$1 / 1e6}'
 
 try-image: build  ## the image read-only, without capabilities, with 1 processor and 1 GiB: it learns, refuses, ends
 	tests/e2e/container.py build/$(PRESET)/tests/hone.desc --runner "$(CONTAINERS)" --options "$(RUN_OPTIONS)"
+
+sbom:  ## what is in the image, as SPDX, into build/sbom.spdx.json; no network
+	@mkdir -p build
+	deploy/sbom --runner "$(CONTAINERS)" --options "$(RUN_OPTIONS)" --to build/sbom.spdx.json
 
 format: setup  ## clang-format over all sources
 	git ls-files -z '*.h' '*.cc' | xargs -0 clang-format -i
