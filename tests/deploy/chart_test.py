@@ -27,8 +27,11 @@ if HELM is None or KUBERNETES is None:
     sys.exit(SKIPPED)
 
 
-def helm(*arguments):
-    return subprocess.run([HELM, *map(str, arguments)], capture_output=True, text=True, check=False)
+def helm(command, *arguments):
+    # A helm that Go has built without its makefile takes itself for one of Kubernetes 1.20.
+    if command in ("lint", "template"):
+        arguments = ("--kube-version", "1.37", *arguments)
+    return subprocess.run([HELM, command, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def render(*options, release="hone"):
@@ -77,7 +80,7 @@ class Rendered(unittest.TestCase):
             self.assertTrue(sound, f"{values.name}: {said}")
 
     def test_an_api_server_takes_it_under_a_long_name(self):
-        sound, said = check(render("--values", VALUES[0], release="r" * 53))
+        sound, said = check(render("--set", "insecureListen=true", release="r" * 53))
         self.assertTrue(sound, said)
 
     def test_what_is_wrong_with_an_object_is_found(self):
@@ -91,7 +94,7 @@ class Rendered(unittest.TestCase):
             "no kind": ("kind: NetworkPolicy", "kind: NetworkPolicies"),
             "unknown field \"spec.ingress[0].form\"": ("- from:", "- form:"),
         }
-        sound = render("--values", VALUES[0])
+        sound = render("--set", "insecureListen=true")
         for word, (old, new) in breakages.items():
             self.assertIn(old, sound)
             taken, said = check(sound.replace(old, new))
@@ -100,7 +103,7 @@ class Rendered(unittest.TestCase):
 
     def test_workers_have_their_time_to_write_a_checkpoint(self):
         for seconds in ("1", "20", "90.5", "3600"):
-            options = ("--set", f"graceSeconds={seconds}")
+            options = ("--set-json", f"graceSeconds={seconds}")
             self.assertGreaterEqual(pod("insecure", *options)["terminationGracePeriodSeconds"], float(seconds) + 10)
             self.assertEqual(arguments("insecure", *options)["--grace-seconds"], seconds)
 

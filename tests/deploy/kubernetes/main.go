@@ -52,6 +52,9 @@ func validate(object runtime.Object) (field.ErrorList, error) {
 		return corevalidation.ValidatePodCreate(o, podoptions.GetValidationOptionsFromPodSpecAndMeta(&o.Spec, nil, &o.ObjectMeta, nil)), nil
 	case *core.Service:
 		o.Namespace = namespace
+		if o.Spec.ClusterIP != "" && len(o.Spec.ClusterIPs) == 0 {
+			o.Spec.ClusterIPs = []string{o.Spec.ClusterIP} // as an API server does before it looks
+		}
 		return corevalidation.ValidateServiceCreate(o), nil
 	case *core.ServiceAccount:
 		o.Namespace = namespace
