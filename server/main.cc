@@ -15,6 +15,7 @@
 #include "server/doctor/doctor.h"
 #include "server/log/log.h"
 #include "server/rpc/server.h"
+#include "server/service_manager/notify.h"
 #include "server/tokens/command.h"
 
 namespace {
@@ -38,6 +39,16 @@ void RaiseDescriptorLimit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kEnough) {
     limit.rlim_cur = std::min(limit.rlim_max, kEnough);
     ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+// Whoever started the server waits for this where it said so; a server that cannot tell serves all
+// the same.
+void TellServiceManager(absl::string_view state) {
+  const absl::Status told = hone::server::service_manager::Notify(state);
+  if (!told.ok()) {
+    hone::server::log::Warning("the service manager was not told",
+                               {{"state", state}, {"error", told.message()}});
   }
 }
 
@@ -96,8 +107,10 @@ int main(int argc, char** argv) {
        {"data_dir", config.data_dir},
        {"jobs", config.concurrent_jobs},
        {"threads_per_job", config.ThreadsPerJob()}});
+  TellServiceManager("READY=1");
   int signal = 0;
   sigwait(&signals, &signal);
+  TellServiceManager("STOPPING=1");
   log::Info("shutting down: running jobs write a checkpoint and go back into the queue");
   (*server)->Shutdown();
   return lost ? 1 : 0;
