@@ -107,6 +107,13 @@ class Source {
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 
+  // `look` gets what is known now, and must not ask the source.
+  template <typename Look>
+  auto With(const Look& look) const {
+    const std::lock_guard lock(mutex_);
+    return look(data_);
+  }
+
   // All three lists, once. The first error.
   absl::Status AskAll() {
     HONE_RETURN_IF_ERROR(AskInfo());
@@ -137,13 +144,6 @@ class Source {
       thread_.join();
     }
     watches_.clear();  // joins
-  }
-
-  // `look` gets what is known now, and must not ask the source.
-  template <typename Look>
-  auto With(const Look& look) const {
-    const std::lock_guard lock(mutex_);
-    return look(data_);
   }
 
   // A call for one job; what it came to is in TakeNote later.

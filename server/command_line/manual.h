@@ -18,11 +18,11 @@ struct Prose {
   std::string text = "";
 };
 struct Page {
-  std::string name;                        // "hone"
+  std::string name = "";                   // "hone"
   int section = 1;                         // of the manual
-  std::string version;                     // of the program
-  std::string title;                       // one line: "trains neural networks"
-  std::string synopsis;                    // "hone [OPTIONS] COMMAND"; "": none
+  std::string version = "";                // of the program
+  std::string title = "";                  // one line: "trains neural networks"
+  std::string synopsis = "";               // "hone [OPTIONS] COMMAND"; "": none
   std::vector<Prose> before = {};          // the options and the commands
   std::vector<Prose> after = {};           // them
   std::vector<std::string> see_also = {};  // "honed(8)"

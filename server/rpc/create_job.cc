@@ -19,7 +19,8 @@ absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
 
 }  // namespace
 
-void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done) {
+void CreateJob(const v1::CreateJobRequest& request, const access::Caller& caller, Deps& deps,
+               Done<v1::Job> done) {
   if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
     return done(status);
   }
@@ -27,7 +28,8 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
                     .spec = request.spec(),
                     .threads = jobs::ThreadsOf(request.spec()),
                     .request_id = request.request_id(),
-                    .request = "create"};
+                    .request = "create",
+                    .traceparent = caller.traceparent};
   if (!request.validate_only() && !request.request_id().empty()) {
     const auto known = deps.store.FindRequest(request.request_id());
     if (!known.ok()) {
