@@ -207,6 +207,15 @@ std::vector<const v1::Job*> Ended(const TopData& data, const TopChoice& choice) 
 
 Cell NameCell(const v1::Job& job) { return {Cut(NameOf(job), kMostNameColumns), Style::kBold}; }
 
+// The bar with what is still to be done.
+std::string WholeBar(double share) {
+  std::string bar = Bar(share, kBarColumns);
+  for (int column = Columns(bar); column < kBarColumns; ++column) {
+    bar += "─";
+  }
+  return bar;
+}
+
 std::string Left(const Standing& standing) {
   return standing.total > 0 && standing.eta_seconds >= 0
              ? absl::StrCat(Duration(standing.eta_seconds), " left")
@@ -239,7 +248,7 @@ Section RunningSection(const TopData& data, const TopChoice& choice) {
         {job->name(),
          {NameCell(*job),
           {job->name(), Style::kDim},
-          {standing.total > 0 ? Bar(share, kBarColumns) : "", Style::kTrain},
+          {standing.total > 0 ? WholeBar(share) : "", Style::kTrain},
           {standing.total > 0 ? absl::StrCat(static_cast<int>(100 * share), " %") : "–"},
           {standing.total > 0 ? absl::StrCat(Count(standing.step), " of ", Count(standing.total))
                               : ""},

@@ -145,7 +145,7 @@ TEST(TopViewTest, NoScreenIsTooSmallOrTooNarrow) {
 }
 
 TEST(TopViewTest, ANarrowScreenKeepsNamesAndLeavesOutTheLeastImportant) {
-  const std::string line = LineWith(Render(Example(), {}, 50), "digits");
+  const std::string line = LineWith(Render(Example(), {}, 40), "digits");
   EXPECT_THAT(line, HasSubstr("25 %"));
   EXPECT_THAT(line, Not(HasSubstr("jobs/run")));
 }
