@@ -1,15 +1,19 @@
 #include "server/command_line/manual.h"
 
+#include <cstdlib>
 #include <map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace hone::server::command_line {
 namespace {
@@ -124,6 +128,16 @@ void AddVariables(const CLI::App& app, std::map<std::string, std::string>& varia
   }
 }
 
+// Of the build, or what builds that are to be the same again say of themselves.
+std::string Date() {
+  const char* const epoch = std::getenv("SOURCE_DATE_EPOCH");
+  int64_t seconds = 0;
+  const absl::Time time = epoch != nullptr && absl::SimpleAtoi(epoch, &seconds)
+                              ? absl::FromUnixSeconds(seconds)
+                              : absl::Now();
+  return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone());
+}
+
 std::string TermsText(const std::vector<std::pair<std::string, std::string>>& terms) {
   std::string text;
   for (const auto& [term, meaning] : terms) {
@@ -134,21 +148,33 @@ std::string TermsText(const std::vector<std::pair<std::string, std::string>>& te
 
 std::string ProseText(const Prose& prose) {
   std::string text = absl::StrCat(".SH ", Escape(prose.heading), "\n", TermsText(prose.terms));
-  bool example = false, begun = prose.terms.empty();
-  for (absl::string_view line : absl::StrSplit(absl::StripAsciiWhitespace(prose.text), '\n')) {
+  bool example = false, begun = false;
+  bool apart = !prose.terms.empty();  // a new paragraph comes next
+  for (absl::string_view line :
+       absl::StrSplit(absl::StripTrailingAsciiWhitespace(prose.text), '\n')) {
     const bool now = absl::ConsumePrefix(&line, "    ");
-    if (now != example) {
-      text += now ? ".PP\n.nf\n.RS 4\n" : ".RE\n.fi\n";
+    if (example && !now) {
+      text += ".RE\n.fi\n";
+    }
+    if (line.empty() || (example && !now)) {
+      apart = true;
+    }
+    if (line.empty()) {
       example = now;
-    } else if (!begun && !line.empty()) {
+      continue;
+    }
+    if (now && !example) {
+      // An example stands apart from the text before it.
+      text += apart || begun ? ".PP\n.nf\n.RS 4\n" : ".nf\n.RS 4\n";
+    } else if (apart) {
       text += ".PP\n";
     }
+    absl::StrAppend(&text, Escape(std::string(line)), "\n");
+    apart = false;
     begun = true;
-    absl::StrAppend(&text, line.empty() ? ".PP" : Escape(std::string(line)), "\n");
+    example = now;
   }
-  return prose.text.empty()
-             ? absl::StrCat(".SH ", Escape(prose.heading), "\n", TermsText(prose.terms))
-             : text + (example ? ".RE\n.fi\n" : "");
+  return example ? text + ".RE\n.fi\n" : text;
 }
 
 }  // namespace
@@ -193,8 +219,8 @@ std::string EnvironmentText(const CLI::App& app,
 
 std::string ManualPage(const Page& page, const std::string& tree) {
   std::string text =
-      absl::StrCat(".TH ", absl::AsciiStrToUpper(Escape(page.name)), " ", page.section,
-                   " \"\" \"Hone ", page.version, "\" \"Hone\"\n.SH NAME\n", Escape(page.name),
+      absl::StrCat(".TH ", absl::AsciiStrToUpper(Escape(page.name)), " ", page.section, " \"",
+                   Date(), "\" \"Hone ", page.version, "\" \"Hone\"\n.SH NAME\n", Escape(page.name),
                    " \\- ", Escape(page.title), "\n");
   if (!page.synopsis.empty()) {
     absl::StrAppend(&text, ".SH SYNOPSIS\n", Bold(page.synopsis), "\n");

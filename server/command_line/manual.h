@@ -7,10 +7,10 @@
 
 namespace hone::server::command_line {
 
-// A manual page in the language of man(7), which man-db and mandoc read. Commands, options, their
-// ranges, variables and defaults are those of the program's own tree; what a tree cannot say is
-// here, as plain text: an empty line begins a paragraph, and a line that begins with four spaces is
-// shown as it is.
+// A manual page in the language of man(7), which man-db and mandoc read; its date is
+// SOURCE_DATE_EPOCH's, else today. Commands, options, their ranges, variables and defaults are
+// those of the program's own tree; what a tree cannot say is here, as plain text: an empty line
+// begins a paragraph, and a line that begins with four spaces is shown as it is.
 struct Prose {
   std::string heading;  // "EXIT STATUS"
   // Pairs of a term and what it means; then the text.
