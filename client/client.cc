@@ -28,8 +28,7 @@ namespace hone::client {
 namespace {
 
 constexpr int kDefaultPort = 50051;
-constexpr auto kUnaryDeadline = std::chrono::seconds(60);
-constexpr auto kImportDeadline = std::chrono::seconds(660);  // the server's own is shorter
+constexpr absl::Duration kImportDeadline = absl::Seconds(660);  // the server's own is shorter
 // For which a call is tried again while the server says that it is too busy.
 constexpr absl::Duration kMostRetrying = absl::Seconds(30);
 // Of one wait for the connection, so that a clock that is set does no harm.
@@ -95,9 +94,9 @@ class GrpcServerStream final : public ServerStream<Response> {
 
 class GrpcClient final : public Client {
  public:
-  GrpcClient(const std::shared_ptr<grpc::Channel>& channel, std::string token)
+  GrpcClient(const std::shared_ptr<grpc::Channel>& channel, const Access& access)
       : channel_(channel),
-        token_(std::move(token)),
+        access_(access),
         training_(v1::TrainingService::NewStub(channel)),
         models_(v1::ModelService::NewStub(channel)),
         datasets_(v1::DatasetService::NewStub(channel)),
@@ -348,13 +347,17 @@ class GrpcClient final : public Client {
 
   // A server that is too busy says when to come again.
   template <typename Response, typename Stub, typename Method, typename Request>
+  absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request) {
+    return Call<Response>(stub, method, request, access_.patience);
+  }
+  template <typename Response, typename Stub, typename Method, typename Request>
   absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
-                                std::chrono::seconds deadline = kUnaryDeadline) {
-    const absl::Duration give_up = SteadyNow() + kMostRetrying;
+                                absl::Duration deadline) {
+    const absl::Duration give_up = SteadyNow() + std::min(deadline, kMostRetrying);
     for (;;) {
       grpc::ClientContext context;
       SayWho(context);
-      context.set_deadline(std::chrono::system_clock::now() + deadline);
+      context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(deadline));
       Response response;
       const grpc::Status status = (stub.*method)(&context, request, &response);
       if (status.ok()) {
@@ -371,13 +374,19 @@ class GrpcClient final : public Client {
 
   // Before each call.
   void SayWho(grpc::ClientContext& context) const {
-    if (!token_.empty()) {
-      context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+    if (!access_.token.empty()) {
+      context.AddMetadata("authorization", absl::StrCat("Bearer ", access_.token));
+    }
+    if (!access_.project.empty()) {
+      context.AddMetadata("hone-project", access_.project);
+    }
+    if (!access_.traceparent.empty()) {
+      context.AddMetadata("traceparent", access_.traceparent);
     }
   }
 
   const std::shared_ptr<grpc::Channel> channel_;
-  const std::string token_;
+  const Access access_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
@@ -428,7 +437,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::For(const Access& access) {
       grpc::CreateCustomChannel(
           absl::StrContains(address, ':') ? address : absl::StrCat(address, ":", kDefaultPort),
           credentials, arguments),
-      access.token);
+      access);
 }
 
 std::unique_ptr<Client> Client::ForServer(const std::string& address) {

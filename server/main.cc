@@ -8,15 +8,13 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "server/config/config.h"
-#include "server/doctor/doctor.h"
+#include "server/handbook.h"
 #include "server/log/log.h"
 #include "server/rpc/server.h"
 #include "server/service_manager/notify.h"
-#include "server/tokens/command.h"
 
 namespace {
 
@@ -58,11 +56,8 @@ int main(int argc, char** argv) {
   // What is to be said of a connection the log says; gRPC's own lines, which any stranger's bad
   // handshake makes, are none of the log's.
   ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  if (argc > 1 && std::strcmp(argv[1], "doctor") == 0) {
-    return hone::server::doctor::Main(argc - 1, argv + 1);
-  }
-  if (argc > 1 && std::strcmp(argv[1], "token") == 0) {
-    return hone::server::tokens::Main(argc - 1, argv + 1);
+  if (const auto exit = hone::server::RunCommand(argc, argv); exit.has_value()) {
+    return *exit;
   }
   const auto parsed = hone::server::config::Parse(argc, argv);
   if (!parsed.ok()) {

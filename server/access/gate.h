@@ -26,10 +26,11 @@ struct Credentials {
 
 // Who calls.
 struct Caller {
-  std::string name = "";        // for the log: "owner", "token:ci"; "": anybody
-  Role role = Role::kOperator;  // who may do what, only those say who are known
-  std::string project = "";     // a token's; nothing depends on it yet
-  std::string token_hash = "";  // "": it showed none
+  std::string name = "";         // for the log: "owner", "token:ci"; "": anybody
+  Role role = Role::kOperator;   // who may do what, only those say who are known
+  std::string project = "";      // a token's; nothing depends on it yet
+  std::string token_hash = "";   // "": it showed none
+  std::string traceparent = "";  // of the call, checked (engine/base/traceparent.h); "": none
 };
 
 struct GateOptions {

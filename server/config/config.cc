@@ -15,6 +15,8 @@
 #include "engine/base/cpu.h"
 #include "engine/base/loopback.h"
 #include "engine/base/status.h"
+#include "server/command_line/manual.h"
+#include "server/command_line/parse.h"
 #include "server/config/version.h"
 #include "server/worker_process/worker_process.h"
 
@@ -280,6 +282,13 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
   Declare(app, config);
+  if (argc > 1 && std::string(argv[1]) == "__man") {
+    parsed.text = command_line::TreeText(app) + command_line::EnvironmentText(app, {});
+    return parsed;
+  }
+  if (parsed.text = command_line::Tell(app, argc, argv); parsed.text.has_value()) {
+    return parsed;
+  }
   // The last one counts, so flags beat variables; the library wants them in reverse.
   std::vector<std::string> flags = FlagsOfEnvironment(app);
   flags.insert(flags.end(), argv + 1, argv + argc);

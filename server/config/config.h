@@ -57,7 +57,7 @@ struct Config {
 struct Parsed {
   Config config;
   std::optional<std::string>
-      text;  // --help or --version: to be printed, nothing else is to be done
+      text;  // --help, --version, or for a shell or the manual: to be printed, and that is all
 };
 
 // Flags, then HONED_… variables, then --config FILE (INI: `data-dir = "…"`), then defaults: the

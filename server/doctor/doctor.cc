@@ -14,6 +14,7 @@
 #include "engine/base/status.h"
 #include "server/artifacts/data_directory.h"
 #include "server/artifacts/entries.h"
+#include "server/command_line/parse.h"
 #include "server/datasets/blobs.h"
 #include "server/store/dataset_store.h"
 #include "server/store/sqlite_store.h"
@@ -163,10 +164,8 @@ int Main(int argc, const char* const* argv) {
       ->envname("HONED_DATA_DIR")
       ->required();
   app.add_flag("--mend", mend, "Repair what needs no decision by a person");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+  if (const std::optional<int> exit = command_line::Parse(app, argc, argv); exit.has_value()) {
+    return *exit;
   }
   const absl::StatusOr<std::vector<Finding>> findings = Examine(data_directory);
   if (!findings.ok()) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "engine/base/traceparent.h"
 #include "server/http/metadata.h"
 
 namespace hone::server::rpc {
@@ -55,6 +56,16 @@ access::Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
     }
   }
   return credentials;
+}
+
+std::string TraceparentOf(const grpc::CallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("traceparent");
+  if (found == metadata.end()) {
+    return "";
+  }
+  std::string text(found->second.data(), found->second.size());
+  return IsTraceparent(text) ? text : "";
 }
 
 }  // namespace hone::server::rpc

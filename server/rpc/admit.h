@@ -23,6 +23,9 @@ access::Credentials CredentialsOf(const grpc::CallbackServerContext& context);
 
 // The address that a call comes from, for the log: of one that came by HTTP, that of HTTP's client.
 std::string PeerOf(const grpc::CallbackServerContext& context);
+// The trace context of the call's metadata; "": it has none, or what is no trace context, which is
+// ignored, as the W3C wants it.
+std::string TraceparentOf(const grpc::CallbackServerContext& context);
 
 // What a refusal waits for before it is told, where there is a place for it. A token that was
 // guessed costs that much; who shows none, or has not the role, is told at once.
@@ -59,8 +62,9 @@ class RefusedStream final : public Reactor {
 template <typename Reactor, typename Open>
 Reactor* OpenFor(const grpc::CallbackServerContext& context, absl::string_view rpc, Deps& deps,
                  const Open& open) {
-  const absl::StatusOr<access::Caller> caller = deps.gate.Admit(CredentialsOf(context), rpc);
+  absl::StatusOr<access::Caller> caller = deps.gate.Admit(CredentialsOf(context), rpc);
   if (caller.ok()) {
+    caller->traceparent = TraceparentOf(context);
     return open(*caller);
   }
   return new RefusedStream<Reactor>(

@@ -1,6 +1,7 @@
 #include "server/rpc/call_log.h"
 
 #include "absl/strings/strip.h"
+#include "engine/base/traceparent.h"
 #include "server/log/log.h"
 
 namespace hone::server::rpc {
@@ -43,6 +44,7 @@ void LogCall(const Call& call, const absl::Status& status, absl::Duration took) 
          {"ms", absl::ToDoubleMilliseconds(took)},
          {"caller", call.caller},
          {"peer", call.peer},
+         {"trace_id", TraceIdOf(call.traceparent)},
          {"error", status.message()}});
 }
 

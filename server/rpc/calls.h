@@ -15,13 +15,15 @@ namespace hone::server::rpc {
 // and how they fail. None blocks for longer than a short read of the store, but for the lists,
 // which are read on threads of deps.lists; what else takes longer answers through `done`.
 
-void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done);
+void CreateJob(const v1::CreateJobRequest& request, const access::Caller& caller, Deps& deps,
+               Done<v1::Job> done);
 absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps);
 absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps);
 void CancelJob(const v1::CancelJobRequest& request, Deps& deps, Done<v1::Job> done);
 void PauseJob(const v1::PauseJobRequest& request, Deps& deps, Done<v1::Job> done);
 void ResumeJob(const v1::ResumeJobRequest& request, Deps& deps, Done<v1::Job> done);
-void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done);
+void RetryJob(const v1::RetryJobRequest& request, const access::Caller& caller, Deps& deps,
+              Done<v1::Job> done);
 void UpdateJob(const v1::UpdateJobRequest& request, Deps& deps, Done<v1::Job> done);
 void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJobResponse> done);
 // Reads the whole log, on a thread of deps.histories.

@@ -18,7 +18,8 @@ absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
   return request.validate_only() ? absl::OkStatus() : CheckRoom(deps);
 }
 
-void CreateFromFile(const v1::CreateJobRequest& request, Deps& deps, const Done<v1::Job>& done) {
+void CreateFromFile(const v1::CreateJobRequest& request, const access::Caller& caller, Deps& deps,
+                    const Done<v1::Job>& done) {
   absl::StatusOr<v1::JobSpec> spec = SpecOfJobFile(request.job_file());
   if (!spec.ok()) {
     return done(spec.status());
@@ -26,12 +27,13 @@ void CreateFromFile(const v1::CreateJobRequest& request, Deps& deps, const Done<
   v1::CreateJobRequest with_spec = request;
   with_spec.clear_job_file();
   *with_spec.mutable_spec() = *std::move(spec);
-  CreateJob(with_spec, deps, done);
+  CreateJob(with_spec, caller, deps, done);
 }
 
 }  // namespace
 
-void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done) {
+void CreateJob(const v1::CreateJobRequest& request, const access::Caller& caller, Deps& deps,
+               Done<v1::Job> done) {
   if (!request.job_file().empty()) {
     if (request.has_spec()) {
       jobs::FieldErrors errors;
@@ -39,8 +41,8 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
       return done(errors.ToStatus());
     }
     // A long text takes too long for the thread that takes calls.
-    const bool taken =
-        deps.lists.Submit([request, &deps, done] { CreateFromFile(request, deps, done); });
+    const bool taken = deps.lists.Submit(
+        [request, caller, &deps, done] { CreateFromFile(request, caller, deps, done); });
     return taken ? void()
                  : done(absl::ResourceExhaustedError(
                        "too many calls of this kind at a time; try again"));
@@ -52,7 +54,8 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
                     .spec = request.spec(),
                     .threads = jobs::ThreadsOf(request.spec()),
                     .request_id = request.request_id(),
-                    .request = "create"};
+                    .request = "create",
+                    .traceparent = caller.traceparent};
   if (!request.validate_only() && !request.request_id().empty()) {
     const auto known = deps.store.FindRequest(request.request_id());
     if (!known.ok()) {

@@ -97,7 +97,8 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
 
 }  // namespace
 
-void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done) {
+void RetryJob(const v1::RetryJobRequest& request, const access::Caller& caller, Deps& deps,
+              Done<v1::Job> done) {
   const absl::StatusOr<std::string> id = jobs::JobId(request.name());
   if (!id.ok()) {
     return done(id.status());
@@ -108,7 +109,8 @@ void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done
   store::NewJob job{.id = jobs::NewId(),
                     .request_id = request.request_id(),
                     .retry_of = request.from_start() ? "" : *id,
-                    .request = absl::StrCat(request.from_start() ? "restart " : "retry ", *id)};
+                    .request = absl::StrCat(request.from_start() ? "restart " : "retry ", *id),
+                    .traceparent = caller.traceparent};
   if (!request.request_id().empty()) {
     const auto known = deps.store.FindRequest(request.request_id());
     if (!known.ok()) {

@@ -60,6 +60,7 @@ class Unary {
         caller_(deps.gate.Admit(CredentialsOf(*context), method)) {
     if (caller_.ok()) {
       call_.caller = caller_->name;
+      call_.traceparent = caller_->traceparent = TraceparentOf(*context);
     }
     deps_.registry.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
   }
@@ -115,6 +116,13 @@ class Unary {
   grpc::ServerUnaryReactor* Later(const Request& request,
                                   void (*call)(const Request&, Deps&, Done<Reply>)) const {
     return Later([&](Done<Reply> done) { call(request, deps_, std::move(done)); });
+  }
+
+  template <typename Request>
+  grpc::ServerUnaryReactor* Later(const Request& request,
+                                  void (*call)(const Request&, const access::Caller&, Deps&,
+                                               Done<Reply>)) const {
+    return Later([&](Done<Reply> done) { call(request, *caller_, deps_, std::move(done)); });
   }
 
   // For a call that answers at once: `call` returns the answer.

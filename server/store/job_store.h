@@ -31,9 +31,10 @@ struct NewJob {
   v1::JobSpec resolved = {};  // jobs::Resolve of it; empty: Insert does that
   v1::Plan plan = {};
   int threads = 1;
-  std::string request_id = "";  // "": not idempotent
-  std::string retry_of = "";    // id of the job whose checkpoints it begins with
-  std::string request = "";     // what the request_id was sent with, beside the spec
+  std::string request_id = "";   // "": not idempotent
+  std::string retry_of = "";     // id of the job whose checkpoints it begins with
+  std::string request = "";      // what the request_id was sent with, beside the spec
+  std::string traceparent = "";  // of the call that makes it (engine/base/traceparent.h)
 };
 
 // What a worker told since the last time: events without sequence, and the job's row brought up to
@@ -178,6 +179,8 @@ class JobStore {
   virtual absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) = 0;
   // A job of the queue asks for so many threads from now on.
   virtual absl::Status SetThreads(const std::string& id, int threads) = 0;
+  // NewJob's, for its workers and the log; "": it has none.
+  virtual absl::StatusOr<std::string> TraceparentOf(const std::string& id) = 0;
   // QUEUED → RUNNING with attempt + 1 for the job that Next gives, if it asks for at most
   // `threads`: where it waits for them, no other job is claimed.
   virtual absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) = 0;

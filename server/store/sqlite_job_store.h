@@ -61,6 +61,7 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) override;
   absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) override;
   absl::Status SetThreads(const std::string& id, int threads) override;
+  absl::StatusOr<std::string> TraceparentOf(const std::string& id) override;
   absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) override;
   absl::Status Append(const std::string& id, int attempt, const Report& report,
                       absl::Time now) override;
@@ -176,6 +177,7 @@ class SqliteStore final : public JobStore {
   absl::Status why_broken_;
   // PrepareJobs.
   Statement insert_, label_;                   // a new job
+  Statement set_trace_, load_trace_;           // of it
   Statement load_, load_request_, has_model_;  // what is there
   Statement change_, append_, event_, model_;  // what becomes of a job
   // PrepareQueue.

@@ -64,6 +64,8 @@ absl::Status SqliteStore::PrepareJobs() {
        "state, create_time, expected_ms, request, checkpoint_step, resolved, makes_model, "
        "last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, ?, ?, ?, 1)"},
       {&label_, "INSERT INTO job_label VALUES (?, ?)"},
+      {&set_trace_, "UPDATE job SET traceparent = ? WHERE id = ?"},
+      {&load_trace_, "SELECT traceparent FROM job WHERE id = ?"},
       {&load_, select + "WHERE id = ?"},
       {&load_request_, select + "WHERE request_id = ?"},
       {&has_model_, "SELECT 1 FROM model WHERE id = ?"},
@@ -219,6 +221,9 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
     for (const auto& [key, value] : resolved.labels()) {
       HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
     }
+    if (!job.traceparent.empty()) {
+      HONE_RETURN_IF_ERROR(set_trace_.Reset().Text(job.traceparent).Text(job.id).Run());
+    }
     v1::Event event;
     event.mutable_state()->set_state(v1::Job::QUEUED);
     return Log(row, std::move(event), 1, 0, now);
@@ -226,6 +231,16 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
   HONE_RETURN_IF_ERROR(inserted);
   HONE_ASSIGN_OR_RETURN(JobRow row, Load(job.id));
   return std::move(row.job);
+}
+
+absl::StatusOr<std::string> SqliteStore::TraceparentOf(const std::string& id) {
+  HONE_ASSIGN_OR_RETURN(const bool found, load_trace_.Reset().Text(id).Step());
+  if (!found) {
+    return jobs::JobNotFound(id);
+  }
+  std::string traceparent(load_trace_.ColumnBytes(0));
+  load_trace_.Reset();
+  return traceparent;
 }
 
 absl::Status SqliteStore::Append(const std::string& id, int attempt, const Report& report,

@@ -46,6 +46,9 @@ class FailingStore final : public store::JobStore {
   absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) override {
     return store_.Hold(id, reason, now);
   }
+  absl::StatusOr<std::string> TraceparentOf(const std::string& id) override {
+    return store_.TraceparentOf(id);
+  }
   absl::Status SetThreads(const std::string& id, int threads) override {
     return store_.SetThreads(id, threads);
   }
