@@ -32,6 +32,12 @@ absl::Status Check(const Access& access) {
         absl::StrCat(access.key_file.empty() ? "--tls-key" : "--tls-cert",
                      ": must be given, too: a certificate and its key belong together"));
   }
+  const bool graphic = std::ranges::all_of(
+      access.project, [](unsigned char character) { return absl::ascii_isgraph(character); });
+  if (!graphic || access.project.size() > 64) {  // gRPC would end over others
+    return absl::InvalidArgumentError(
+        "--project: must be 1 to 64 letters, digits, '-', '_' or '.'");
+  }
   if (access.token.empty()) {
     return absl::OkStatus();
   }

@@ -14,6 +14,7 @@ struct Access {
   std::string ca_file = "";  // instead of the system's authorities
   std::string certificate_file = "", key_file = "";
   std::string token = "";
+  std::string project = "";  // that calls are about; "": the server's choice
 };
 
 // INVALID_ARGUMENT: the parts do not go together, or a token would cross a network in plain text.

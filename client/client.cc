@@ -21,6 +21,7 @@
 #include "google/rpc/status.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/project.grpc.pb.h"
 #include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 
@@ -95,13 +96,15 @@ class GrpcServerStream final : public ServerStream<Response> {
 
 class GrpcClient final : public Client {
  public:
-  GrpcClient(const std::shared_ptr<grpc::Channel>& channel, std::string token)
+  GrpcClient(const std::shared_ptr<grpc::Channel>& channel, const Access& access)
       : channel_(channel),
-        token_(std::move(token)),
+        token_(access.token),
+        project_(access.project),
         training_(v1::TrainingService::NewStub(channel)),
         models_(v1::ModelService::NewStub(channel)),
         datasets_(v1::DatasetService::NewStub(channel)),
-        sweeps_(v1::SweepService::NewStub(channel)) {}
+        sweeps_(v1::SweepService::NewStub(channel)),
+        projects_(v1::ProjectService::NewStub(channel)) {}
 
   void Wait(absl::Duration time) override {
     const absl::Duration until = SteadyNow() + time;
@@ -329,6 +332,19 @@ class GrpcClient final : public Client {
         });
   }
 
+  absl::StatusOr<v1::ListProjectsResponse> ListProjects() override {
+    return Call<v1::ListProjectsResponse>(*projects_, &v1::ProjectService::Stub::ListProjects,
+                                          v1::ListProjectsRequest());
+  }
+  absl::StatusOr<v1::Project> GetProject(const std::string& name) override {
+    v1::GetProjectRequest request;
+    request.set_name(name);
+    return Call<v1::Project>(*projects_, &v1::ProjectService::Stub::GetProject, request);
+  }
+  absl::StatusOr<v1::Project> UpdateProject(const v1::UpdateProjectRequest& request) override {
+    return Call<v1::Project>(*projects_, &v1::ProjectService::Stub::UpdateProject, request);
+  }
+
  private:
   // Every chunk of a stream into `sink`, until that refuses one.
   template <typename Chunk>
@@ -374,14 +390,18 @@ class GrpcClient final : public Client {
     if (!token_.empty()) {
       context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
     }
+    if (!project_.empty()) {
+      context.AddMetadata("hone-project", project_);
+    }
   }
 
   const std::shared_ptr<grpc::Channel> channel_;
-  const std::string token_;
+  const std::string token_, project_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
   const std::unique_ptr<v1::SweepService::Stub> sweeps_;
+  const std::unique_ptr<v1::ProjectService::Stub> projects_;
 };
 
 // Without a file of authorities gRPC takes the system's.
@@ -428,7 +448,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::For(const Access& access) {
       grpc::CreateCustomChannel(
           absl::StrContains(address, ':') ? address : absl::StrCat(address, ":", kDefaultPort),
           credentials, arguments),
-      access.token);
+      access);
 }
 
 std::unique_ptr<Client> Client::ForServer(const std::string& address) {

@@ -209,6 +209,9 @@ int Main(int argc, char** argv) {
                  "a file that only you may read, with the token that says who you are; default: "
                  "the token in HONE_TOKEN, if there is one")
       ->envname("HONE_TOKEN_FILE");
+  app.add_option("--project", globals.access.project,
+                 "the project to work in; default: that of the token, else default")
+      ->envname("HONE_PROJECT");
   app.add_option("--output", output,
                  "text, or json: one JSON object a line, the last one the result")
       ->check(CLI::IsMember({"text", "json"}))
@@ -226,6 +229,7 @@ int Main(int argc, char** argv) {
   AddEvaluate(app, globals);
   AddSweep(app, globals);
   AddSweeps(app, globals);
+  AddQuota(app, globals);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

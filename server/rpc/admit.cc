@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "server/jobs/job.h"
+#include "server/store/sweep_store.h"
 
 namespace hone::server::rpc {
 
@@ -19,6 +21,9 @@ access::Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
   if (const auto found = metadata.find("authorization"); found != metadata.end()) {
     credentials.authorization.assign(found->second.data(), found->second.size());
   }
+  if (const auto found = metadata.find("hone-project"); found != metadata.end()) {
+    credentials.project.assign(found->second.data(), found->second.size());
+  }
   const std::shared_ptr<const grpc::AuthContext> connection = context.auth_context();
   // TLS ends a connection whose certificate is not of an authority of ours.
   if (connection != nullptr && connection->IsPeerAuthenticated()) {
@@ -30,6 +35,23 @@ access::Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
     }
   }
   return credentials;
+}
+
+absl::Status CheckIsOfCaller(absl::string_view name, const access::Caller& caller,
+                             const Deps& deps) {
+  absl::StatusOr<std::string> project = caller.project;
+  absl::Status missing;
+  if (const auto job = jobs::JobId(name); job.ok()) {
+    project = deps.store.ProjectOfJob(*job);
+    missing = jobs::JobNotFound(*job);
+  } else if (const auto model = jobs::ModelId(name); model.ok()) {
+    project = deps.store.ProjectOfModel(*model);
+    missing = jobs::ModelNotFound(*model);
+  } else if (const auto sweep = store::SweepId(name); sweep.ok()) {
+    project = deps.store.sweeps().ProjectOf(*sweep);
+    missing = store::SweepNotFound(*sweep);
+  }
+  return !project.ok() ? project.status() : *project == caller.project ? absl::OkStatus() : missing;
 }
 
 }  // namespace hone::server::rpc

@@ -42,6 +42,7 @@ void LogCall(const Call& call, const absl::Status& status, absl::Duration took) 
          {"code", absl::StatusCodeToString(status.code())},
          {"ms", absl::ToDoubleMilliseconds(took)},
          {"caller", call.caller},
+         {"project", call.project},
          {"peer", call.peer},
          {"error", status.message()}});
 }

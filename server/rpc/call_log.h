@@ -12,6 +12,7 @@ struct Call {
   std::string method = "";
   std::string peer = "";
   std::string caller = "";      // access::Caller's name; "": everybody
+  std::string project = "";     // in which it is made; "": it was not let in
   bool changes = false;         // something of the server's
   std::string request_id = "";  // the client's name for the call; "": none
   std::string resource = "";    // "jobs/abc": what it is about; "": not known

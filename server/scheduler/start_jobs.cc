@@ -176,8 +176,11 @@ void Scheduler::Launch(const Prepared& prepared, absl::Time now) {
   absl::StatusOr<std::unique_ptr<Attempt>> attempt =
       prepared.options.ok() ? Attempt::Start(job, *prepared.options) : prepared.options.status();
   if (attempt.ok()) {
-    log::Info("attempt started",
-              {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
+    log::Info("attempt started", {{"job", job.id},
+                                  {"attempt", job.attempt},
+                                  {"threads", job.threads},
+                                  {"project", job.project},
+                                  {"caller", job.created_by}});
     run_metrics_.Started(job, now);
     running_[job.id].attempt = *std::move(attempt);
     failed_starts_ = 0;
