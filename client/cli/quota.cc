@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "client/cli/command.h"
+#include "client/cli/live_view.h"
 #include "client/cli/text.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"

@@ -91,7 +91,7 @@ absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(
     const v1::GetDatasetValidationRequest& request, const access::Caller& caller, Deps& deps);
 
 absl::StatusOr<v1::ListProjectsResponse> ListProjects(const v1::ListProjectsRequest& request,
-                                                      Deps& deps);
+                                                      const access::Caller& caller, Deps& deps);
 absl::StatusOr<v1::Project> GetProject(const v1::GetProjectRequest& request,
                                        const access::Caller& caller, Deps& deps);
 void UpdateProject(const v1::UpdateProjectRequest& request, Deps& deps, Done<v1::Project> done);

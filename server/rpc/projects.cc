@@ -1,4 +1,5 @@
 // Projects: what each has, and may have.
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -134,6 +135,12 @@ absl::Status CheckShares(const Shares& shares, const std::vector<std::string>& n
   return absl::OkStatus();
 }
 
+absl::Status NoSuchProject(const std::string& name) {
+  return jobs::WithReason(
+      absl::NotFoundError(absl::StrCat("there is no project ", store::ProjectName(name))),
+      jobs::reason::kProjectNotFound);
+}
+
 absl::StatusOr<v1::Project> Read(const store::Project& project, const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const store::ProjectUse use, deps.store.projects().Use(project.name));
   return ToProto(project, use);
@@ -141,7 +148,8 @@ absl::StatusOr<v1::Project> Read(const store::Project& project, const Deps& deps
 
 }  // namespace
 
-absl::StatusOr<v1::ListProjectsResponse> ListProjects(const v1::ListProjectsRequest&, Deps& deps) {
+absl::StatusOr<v1::ListProjectsResponse> ListProjects(const v1::ListProjectsRequest&,
+                                                      const access::Caller&, Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const std::vector<store::Project> all, deps.store.projects().All());
   v1::ListProjectsResponse response;
   for (const store::Project& project : all) {
@@ -155,12 +163,16 @@ absl::StatusOr<v1::Project> GetProject(const v1::GetProjectRequest& request,
   HONE_ASSIGN_OR_RETURN(const std::string name, store::ProjectOfName(request.name()));
   // Who may not look at another one is told the same of one that is there and of one that is not.
   if (name != caller.project && caller.role < access::Role::kAdmin) {
-    return jobs::WithReason(
-        absl::NotFoundError(absl::StrCat("there is no project ", store::ProjectName(name))),
-        jobs::reason::kProjectNotFound);
+    return NoSuchProject(name);
   }
-  HONE_ASSIGN_OR_RETURN(const store::Project project, deps.store.projects().Get(name));
-  return Read(project, deps);
+  HONE_ASSIGN_OR_RETURN(const std::vector<store::Project> all, deps.store.projects().All());
+  const auto found = std::ranges::find(all, name, &store::Project::name);
+  if (found != all.end()) {
+    return Read(*found, deps);
+  }
+  // The caller's own is there for the caller, before anything belongs to it.
+  return name == caller.project ? absl::StatusOr<v1::Project>(ToProto({.name = name}, {}))
+                                : NoSuchProject(name);
 }
 
 void UpdateProject(const v1::UpdateProjectRequest& request, Deps& deps, Done<v1::Project> done) {

@@ -274,7 +274,7 @@ TEST_P(ProjectStoreTest, AJobBeyondItsProjectsQueueIsRefusedWithTheNumbersAndOth
   EXPECT_EQ(jobs::ReasonOf(refused), jobs::reason::kQuotaExceeded);
   EXPECT_TRUE(refused.GetPayload(jobs::kRetryInfoUrl).has_value());
   EXPECT_THAT(store_->projects().HasRoomForJob("a"),
-              StatusIs(absl::StatusCode::kResourceExhausted));
+              StatusIs(absl::StatusCode::kResourceExhausted, ::testing::_));
   InsertIn("b");
 }
 
@@ -296,7 +296,7 @@ TEST_P(ProjectStoreTest, AProjectFullOfModelsOrCheckpointsGetsNoJobs) {
   EXPECT_THAT(store_->projects().HasRoomForJob("a"),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("50 of at most 50 bytes")));
   EXPECT_THAT(store_->projects().HasRoomForModel("a"),
-              StatusIs(absl::StatusCode::kResourceExhausted));
+              StatusIs(absl::StatusCode::kResourceExhausted, ::testing::_));
   Share("a", {.checkpoint_bytes = 70});
   EXPECT_THAT(store_->projects().HasRoomForJob("a"),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("checkpoints")));
@@ -481,7 +481,8 @@ TEST_P(ProjectStoreTest, SharesAreKeptOverARestart) {
 TEST_P(ProjectStoreTest, OnlyWhatCanBeANameIsAProject) {
   EXPECT_THAT(store_->Insert({.id = "x", .project = "a b", .spec = Spec()}, kNow).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("project")));
-  EXPECT_THAT(ProjectOfName("projects/a/b").status(), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ProjectOfName("projects/a/b").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, ::testing::_));
   EXPECT_EQ(*ProjectOfName("projects/a"), "a");
 }
 
