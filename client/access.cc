@@ -24,8 +24,8 @@ absl::Status CheckToken(const std::string& token) {
   return IsGraphic(token)
              ? absl::OkStatus()
              : absl::InvalidArgumentError(
-                       "the token must be printable ASCII characters without spaces, as `honed "
-                       "token create` has printed it");
+                   "the token must be printable ASCII characters without spaces, as `honed "
+                   "token create` has printed it");
 }
 
 }  // namespace
@@ -36,9 +36,9 @@ absl::Status Check(const Access& access) {
         absl::StrCat(access.key_file.empty() ? "--tls-key" : "--tls-cert",
                      ": must be given, too: a certificate and its key belong together"));
   }
-  if (!IsGraphic(access.project)) {
+  if (!IsGraphic(access.project) || access.project.size() > 64) {
     return absl::InvalidArgumentError(
-        "--project: must be printable ASCII characters without spaces");
+        "--project: must be 1 to 64 letters, digits, '-', '_' or '.'");
   }
   if (access.token.empty()) {
     return absl::OkStatus();

@@ -21,6 +21,7 @@
 #include "google/rpc/status.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/project.grpc.pb.h"
 #include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 
@@ -100,7 +101,8 @@ class GrpcClient final : public Client {
         training_(v1::TrainingService::NewStub(channel)),
         models_(v1::ModelService::NewStub(channel)),
         datasets_(v1::DatasetService::NewStub(channel)),
-        sweeps_(v1::SweepService::NewStub(channel)) {}
+        sweeps_(v1::SweepService::NewStub(channel)),
+        projects_(v1::ProjectService::NewStub(channel)) {}
 
   void Wait(absl::Duration time) override {
     const absl::Duration until = SteadyNow() + time;
@@ -328,6 +330,19 @@ class GrpcClient final : public Client {
         });
   }
 
+  absl::StatusOr<v1::ListProjectsResponse> ListProjects() override {
+    return Call<v1::ListProjectsResponse>(*projects_, &v1::ProjectService::Stub::ListProjects,
+                                          v1::ListProjectsRequest());
+  }
+  absl::StatusOr<v1::Project> GetProject(const std::string& name) override {
+    v1::GetProjectRequest request;
+    request.set_name(name);
+    return Call<v1::Project>(*projects_, &v1::ProjectService::Stub::GetProject, request);
+  }
+  absl::StatusOr<v1::Project> UpdateProject(const v1::UpdateProjectRequest& request) override {
+    return Call<v1::Project>(*projects_, &v1::ProjectService::Stub::UpdateProject, request);
+  }
+
  private:
   // Every chunk of a stream into `sink`, until that refuses one.
   template <typename Chunk>
@@ -391,6 +406,7 @@ class GrpcClient final : public Client {
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
   const std::unique_ptr<v1::SweepService::Stub> sweeps_;
+  const std::unique_ptr<v1::ProjectService::Stub> projects_;
 };
 
 // Without a file of authorities gRPC takes the system's.

@@ -208,6 +208,7 @@ void Declare(CLI::App& app, Globals& globals) {
   AddEvaluate(app, globals);
   AddSweep(app, globals);
   AddSweeps(app, globals);
+  AddQuota(app, globals);
   AddTop(app, globals);
   AddConfig(app, globals);
   AddLogin(app, globals);

@@ -126,6 +126,11 @@ void Declare(CLI::App& app, Config& config) {
       ->envname("HONED_TLS_CLIENT_ROLE")
       ->check(CLI::IsMember(roles))
       ->default_str(std::string(access::RoleName(config.tls_client_role)));
+  app.add_option("--tls-clients", config.tls_clients,
+                 "Instead: a file that says what each name of such certificates may do, a line "
+                 "NAME = ROLE@PROJECT or NAME = ROLE for each; other names are refused. It is read "
+                 "again when it has changed")
+      ->envname("HONED_TLS_CLIENTS");
   app.add_flag("--insecure-listen", config.insecure_listen,
                "Allow --listen, --metrics-listen and --http-listen on other addresses than "
                "loopback without TLS and "
@@ -217,6 +222,10 @@ absl::Status CheckTls(const Config& config) {
     return absl::InvalidArgumentError(
         "--tls-client-ca: needs --tls-cert and --tls-key: clients show certificates only to a "
         "server that has one");
+  }
+  if (!config.tls_clients.empty() && files.client_ca.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-clients: needs --tls-client-ca, whose certificates have the names");
   }
   for (const auto& [flag, address] :
        {std::pair("--listen", config.listen), std::pair("--metrics-listen", config.metrics_listen),

@@ -55,7 +55,7 @@ void CheckFile(Patient& patient, const std::string& owner, const std::string& pa
 
 absl::Status CheckJobs(const std::shared_ptr<Patient>& patient) {
   std::set<std::string> known;
-  store::ListJobs what{.limit = kPage};
+  store::ListJobs what{.project = "", .limit = kPage};
   do {
     HONE_ASSIGN_OR_RETURN(const store::Page<jobs::Job> page, patient->store->List(what));
     for (const jobs::Job& job : page.items) {
@@ -81,8 +81,9 @@ absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
   std::set<std::string> known;
   int64_t before = 0;
   do {
-    HONE_ASSIGN_OR_RETURN(const store::Page<v1::Model> page,
-                          patient->store->ListModels({.limit = kPage, .before_row = before}));
+    HONE_ASSIGN_OR_RETURN(
+        const store::Page<v1::Model> page,
+        patient->store->ListModels({.project = "", .limit = kPage, .before_row = before}));
     for (const v1::Model& model : page.items) {
       HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model.name()));
       known.insert(id);

@@ -43,6 +43,7 @@ void LogCall(const Call& call, const absl::Status& status, absl::Duration took) 
          {"code", absl::StatusCodeToString(status.code())},
          {"ms", absl::ToDoubleMilliseconds(took)},
          {"caller", call.caller},
+         {"project", call.project},
          {"peer", call.peer},
          {"trace_id", TraceIdOf(call.traceparent)},
          {"error", status.message()}});

@@ -12,6 +12,7 @@ struct Call {
   std::string method = "";
   std::string peer = "";
   std::string caller = "";       // access::Caller's name; "": everybody
+  std::string project = "";      // in which it is made; "": it was not let in
   std::string traceparent = "";  // access::Caller's
   bool changes = false;          // something of the server's
   std::string request_id = "";   // the client's name for the call; "": none

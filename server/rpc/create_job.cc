@@ -12,10 +12,11 @@
 namespace hone::server::rpc {
 namespace {
 
-absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
+absl::Status Check(const v1::CreateJobRequest& request, const std::string& project,
+                   const Deps& deps) {
   HONE_RETURN_IF_ERROR(
       jobs::Validate(request.spec(), {.max_threads = deps.config.threads, .bf16 = HasBf16()}));
-  return request.validate_only() ? absl::OkStatus() : CheckRoom(deps);
+  return request.validate_only() ? absl::OkStatus() : CheckRoom(project, deps);
 }
 
 void CreateFromFile(const v1::CreateJobRequest& request, const access::Caller& caller, Deps& deps,
@@ -51,13 +52,15 @@ void CreateJob(const v1::CreateJobRequest& request, const access::Caller& caller
     return done(status);
   }
   store::NewJob job{.id = jobs::NewId(),
+                    .project = caller.project,
+                    .created_by = caller.name,
                     .spec = request.spec(),
                     .threads = jobs::ThreadsOf(request.spec()),
                     .request_id = request.request_id(),
                     .request = "create",
                     .traceparent = caller.traceparent};
   if (!request.validate_only() && !request.request_id().empty()) {
-    const auto known = deps.store.FindRequest(request.request_id());
+    const auto known = deps.store.FindRequest(caller.project, request.request_id());
     if (!known.ok()) {
       return done(known.status());
     }
@@ -65,14 +68,15 @@ void CreateJob(const v1::CreateJobRequest& request, const access::Caller& caller
       return done(AnswerKnown(**known, job, request.spec()));
     }
   }
-  if (const absl::Status status = Check(request, deps); !status.ok()) {
+  if (const absl::Status status = Check(request, caller.project, deps); !status.ok()) {
     return done(status);
   }
   if (job.threads == 0) {
-    job.threads = deps.config.ThreadsPerJob();
+    job.threads = DefaultThreads(caller.project, deps);
   }
   job.resolved = jobs::Resolve(job.spec);
-  const absl::StatusOr<std::string> path = deps.datasets.PathOf(job.spec.data().dataset());
+  const absl::StatusOr<std::string> path =
+      deps.datasets.PathOf(caller.project, job.spec.data().dataset());
   if (!path.ok()) {
     return done(path.status());
   }

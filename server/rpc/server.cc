@@ -9,6 +9,8 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <mutex>
+#include <string>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -34,6 +36,7 @@
 #include "server/rpc/self_check.h"
 #include "server/rpc/services.h"
 #include "server/rpc/tls_credentials.h"
+#include "server/store/project_store.h"
 #include "server/store/sqlite_store.h"
 #include "server/sweeps/driver.h"
 #include "server/tls/certificates.h"
@@ -71,8 +74,8 @@ constexpr int kIdleMilliseconds = 600'000;
 // Clients' services: each is counted, has its health, and is called by HTTP as its options say.
 const std::vector<const char*> kServices = {
     v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-    v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
-    v1::AccessService::service_full_name()};
+    v1::DatasetService::service_full_name(),  v1::SweepService::service_full_name(),
+    v1::AccessService::service_full_name(),   v1::ProjectService::service_full_name()};
 
 uint64_t MostDescriptors() {
   rlimit limit{};
@@ -169,10 +172,10 @@ class HonedServer final : public Server {
     }
     HONE_RETURN_IF_ERROR(MakeGate());
     deps_ = std::make_unique<Deps>(Deps{
-        config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_, *predictors_,
-        *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,    *validations_,
-        bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_, engine_,
-        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_});
+        config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_,  *predictors_,
+        *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,     *validations_,
+        bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_,  engine_,
+        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_, *projects_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const char* const service : kServices) {
@@ -266,10 +269,18 @@ class HonedServer final : public Server {
   // FAILED_PRECONDITION: others than this machine may come, and there is no way to know them.
   absl::Status MakeGate() {
     HONE_ASSIGN_OR_RETURN(tokens_, access::Tokens::Open(*store_, *writer_));
+    HONE_ASSIGN_OR_RETURN(projects_, access::Projects::Open(*store_, *writer_));
+    if (!config_.tls_clients.empty()) {
+      absl::StatusOr<std::unique_ptr<access::Clients>> clients =
+          access::Clients::Open(config_.tls_clients);
+      HONE_RETURN_IF_ERROR(Annotate(clients.status(), "--tls-clients"));
+      clients_ = *std::move(clients);
+    }
     gate_ = std::make_unique<access::Gate>(
         access::GateOptions{.client_certificates = !config_.tls.client_ca.empty(),
-                            .certificate_role = config_.tls_client_role},
-        *tokens_, registry_);
+                            .certificate_role = config_.tls_client_role,
+                            .clients = clients_.get()},
+        *tokens_, *projects_, registry_);
     if (is_open_to_others() && !config_.insecure_listen) {
       return absl::FailedPreconditionError(
           "--listen, --metrics-listen or --http-listen is not a loopback address, and clients have "
@@ -286,7 +297,7 @@ class HonedServer final : public Server {
                                              .authorization = visitor.authorization,
                                              .has_certificate = visitor.has_certificate,
                                              .certificate_name = visitor.certificate_name};
-    return gate_->Admit(credentials, access::Role::kViewer).status();
+    return gate_->AdmitToAll(credentials, access::Role::kViewer).status();
   }
 
   metrics::EndpointOptions EndpointOptions() {
@@ -306,6 +317,7 @@ class HonedServer final : public Server {
     dataset_service_ = std::make_unique<DatasetService>(*deps_);
     sweep_service_ = std::make_unique<SweepService>(*deps_, *sweep_streams_);
     access_service_ = std::make_unique<AccessService>(*deps_);
+    project_service_ = std::make_unique<ProjectService>(*deps_);
     absl::StatusOr<artifacts::ControlSocket> control =
         artifacts::ControlSocket::Make(config_.data_dir);
     if (control.ok()) {
@@ -332,6 +344,7 @@ class HonedServer final : public Server {
     builder.RegisterService(dataset_service_.get());
     builder.RegisterService(sweep_service_.get());
     builder.RegisterService(access_service_.get());
+    builder.RegisterService(project_service_.get());
     builder.RegisterService(health_.get());
     if (control_ != nullptr) {
       builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
@@ -432,6 +445,7 @@ class HonedServer final : public Server {
             : absl::ToDoubleSeconds(certificates_->Now()->valid_until - absl::UnixEpoch()));
     RefreshQueues(registry);
     RefreshJobs(registry);
+    RefreshProjects(registry);
     RefreshSweeps(registry);
     MeasureStorage();
   }
@@ -479,6 +493,26 @@ class HonedServer final : public Server {
     registry.Set(Metric::kQueueDepth, {}, static_cast<double>(queued));
     registry.Set(Metric::kQueueOldestAge, {},
                  oldest->has_value() ? absl::ToDoubleSeconds(absl::Now() - **oldest) : 0);
+  }
+
+  void RefreshProjects(metrics::Registry& registry) {
+    const auto counts = store_->projects().Count();
+    if (!counts.ok()) {
+      return;
+    }
+    const std::lock_guard lock(projects_mutex_);
+    // A project that has made room for others has no jobs, and is said so once more.
+    for (const std::string& project : std::exchange(counted_projects_, {})) {
+      registry.Set(Metric::kProjectJobs, {project, "QUEUED"}, 0);
+      registry.Set(Metric::kProjectJobs, {project, "RUNNING"}, 0);
+    }
+    for (const store::ProjectJobs& count : *counts) {
+      registry.Set(Metric::kProjectJobs, {count.project, "QUEUED"},
+                   static_cast<double>(count.queued));
+      registry.Set(Metric::kProjectJobs, {count.project, "RUNNING"},
+                   static_cast<double>(count.running));
+      counted_projects_.push_back(count.project);
+    }
   }
 
   void RefreshSweeps(metrics::Registry& registry) {
@@ -529,6 +563,8 @@ class HonedServer final : public Server {
   SharedText engine_;
   std::unique_ptr<tls::Certificates> certificates_;  // none: plain text
   std::unique_ptr<access::Tokens> tokens_;           // the writer tells it what is stored
+  std::unique_ptr<access::Projects> projects_;       // the same
+  std::unique_ptr<access::Clients> clients_;         // none: certificates' names are not told apart
   std::unique_ptr<access::Gate> gate_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
@@ -556,6 +592,7 @@ class HonedServer final : public Server {
   std::unique_ptr<DatasetService> dataset_service_;
   std::unique_ptr<SweepService> sweep_service_;
   std::unique_ptr<AccessService> access_service_;
+  std::unique_ptr<ProjectService> project_service_;
   std::unique_ptr<artifacts::ControlSocket> control_;  // as long as its server
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<Health> health_;
@@ -563,6 +600,9 @@ class HonedServer final : public Server {
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<SelfCheck> self_check_;
   std::atomic<int64_t> measure_storage_at_ = 0;  // seconds of SteadyNow()
+  std::mutex projects_mutex_;
+  std::vector<std::string>
+      counted_projects_;  // whose jobs the metrics tell; guarded by projects_mutex_
   std::atomic<bool> ready_ = false;
   std::atomic<bool> stopping_ = false;
 };

@@ -118,6 +118,7 @@ grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepStreams::Open(
   using Refused = RefusedWatch<v1::WatchSweepResponse>;
   const ObservedStream observed({.method = "WatchSweep",
                                  .caller = caller.name,
+                                 .project = caller.project,
                                  .traceparent = caller.traceparent,
                                  .resource = request.name()},
                                 deps_);

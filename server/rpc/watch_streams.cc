@@ -135,6 +135,7 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
   using Refused = RefusedWatch<v1::WatchJobResponse>;
   const ObservedStream observed({.method = "WatchJob",
                                  .caller = caller.name,
+                                 .project = caller.project,
                                  .traceparent = caller.traceparent,
                                  .resource = request.name()},
                                 deps);

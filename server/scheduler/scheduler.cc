@@ -309,6 +309,8 @@ void Scheduler::LogEnd(const jobs::Job& job, const Decision& decision) {
   log::Info("attempt ended",
             {{"job", job.id},
              {"attempt", job.attempt},
+             {"project", job.project},
+             {"caller", job.created_by},
              {"state", jobs::StateName(stored.ok() ? stored->state : decided)},
              {"reason", reason == 0 ? "" : v1::Job::EndReason_Name(reason)},
              {"message", ends ? decision.ending->message : decision.requeueing->message},

@@ -185,7 +185,9 @@ void Scheduler::Launch(const Prepared& prepared, absl::Time now) {
     log::Info("attempt started", {{"job", job.id},
                                   {"attempt", job.attempt},
                                   {"threads", job.threads},
-                                  {"trace_id", TraceIdOf(prepared.options->traceparent)}});
+                                  {"trace_id", TraceIdOf(prepared.options->traceparent)},
+                                  {"project", job.project},
+                                  {"caller", job.created_by}});
     run_metrics_.Started(job, now);
     running_[job.id].attempt = *std::move(attempt);
     failed_starts_ = 0;

@@ -228,7 +228,8 @@ int Main(int argc, const char* const* argv) {
       ->required()
       ->check(CLI::IsMember(roles));
   create.add_option("--project", wanted.project,
-                    "Kept with the token; what it may reach does not depend on it yet");
+                    "In which its holder works; '*': in any, which each call names; default: "
+                    "default");
   create
       .add_option("--expires", lifetime,
                   "After what time it counts no more: 90d, 12h; default: never")
