@@ -22,7 +22,7 @@ namespace {
 
 using Shares = v1::Project::Shares;
 
-constexpr int kMostPaths = 32;
+constexpr int kMostMaskPaths = 32;
 constexpr int64_t kMostShare = int64_t{1} << 50;
 constexpr double kLeastCalls = 0.01, kMostCalls = 1e6;
 constexpr double kLeastWeight = 0.01, kMostWeight = 100;
@@ -86,8 +86,8 @@ absl::Status NoSuchShare(const std::string& path) {
 
 // The shares that a mask names; "shares" are all of them.
 absl::StatusOr<std::vector<std::string>> NamesOf(const google::protobuf::FieldMask& mask) {
-  if (mask.paths_size() > kMostPaths) {
-    return absl::InvalidArgumentError(absl::StrCat("update_mask: must be at most ", kMostPaths,
+  if (mask.paths_size() > kMostMaskPaths) {
+    return absl::InvalidArgumentError(absl::StrCat("update_mask: must be at most ", kMostMaskPaths,
                                                    " paths, got ", mask.paths_size()));
   }
   std::vector<std::string> names;
