@@ -198,7 +198,7 @@ class Requests(HttpTest):
         self.assertEqual([one["name"] for one in listed.json["jobs"]], [name])
         self.assertEqual(self.ask("GET", "/v1/jobs?labels[team]=other", connection=connection).json, {})
         changed = self.ask("PATCH", f"/v1/{name}", {"displayName": "other"}, connection=connection)
-        self.assertEqual(changed.json["spec"]["displayName"], "other", changed.body)
+        self.assertEqual(changed.json["displayName"], "other", changed.body)
         wait_until("it has ended", lambda: self.ask("GET", f"/v1/{name}").json["state"] == "SUCCEEDED")
         points = self.ask("GET", f"/v1/{name}/metrics?maxPoints=50&metrics=loss", connection=connection).json["points"]
         self.assertTrue(points)
@@ -263,10 +263,10 @@ class Requests(HttpTest):
 
     def test_what_is_no_http_is_refused_or_cut(self):
         for text in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x00\x05hello\r\n\r\n",
-                     b"GET http://else/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+                     b"GET http://else/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
                      b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"):
             with self.subTest(text=text):
-                self.assertRegex(self.raw(text), rb"^(HTTP/1\.1 400 .*)?$(?s:.*)")
+                self.assertRegex(self.raw(text), rb"(?s)^(HTTP/1\.1 400 .*)?$")
         self.assertEqual(self.ask("GET", "/v1/jobs").status, 200)
 
     def test_two_requests_that_come_at_once_are_answered_in_their_order(self):
@@ -299,7 +299,7 @@ class Requests(HttpTest):
         text = "classification: {}\ndata: {dataset: wine}\nmodel: {layers: [{dense: {units: 3}}]}\ntraining: {epochs: 1}\n"
         job = self.ask("POST", "/v1/jobs", {"jobFile": text, "validateOnly": True})
         self.assertEqual(job.status, 200, job.body)
-        self.assertEqual(job.json["spec"]["training"]["epochs"], 1)
+        self.assertEqual(job.json["spec"]["training"]["epochs"], "1")
         self.assertNotIn("name", job.json)
 
     def test_what_is_wrong_in_a_job_file_is_told_with_its_line(self):
@@ -309,8 +309,8 @@ class Requests(HttpTest):
             return [(one["field"], one["description"]) for detail in answer.error["details"] for one in detail.get("fieldViolations", [])]
 
         text = "classification: {}\ndata: {dataset: wine}\nmodel: {layers: []}\ntraining: {epoch: 1}\n"
-        self.assertEqual([field for field, _ in violations(text)], ["training.epoch"])
-        self.assertIn("line 4, column ", violations(text)[0][1])
+        self.assertEqual([field for field, _ in violations(text)], ["training"])
+        self.assertRegex(violations(text)[0][1], "^line 4, column .*epoch")
         self.assertEqual(violations("a: [")[0][0], "job_file")
         self.assertIn("line ", violations("a: [")[0][1])
         self.assertEqual(violations("classification: {}\ndata: {path: /etc/passwd}\n")[0][0], "data.path")
