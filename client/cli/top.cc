@@ -288,14 +288,14 @@ class Source {
   void EndWatches(const std::vector<std::string>& wanted) {
     std::vector<std::unique_ptr<Watch>> gone;
     const std::lock_guard lock(mutex_);
-    std::erase_if(watches_, [&](auto& watch) {
-      const bool goes =
-          watch.second->ended() || std::ranges::find(wanted, watch.first) == wanted.end();
-      if (goes) {
-        gone.push_back(std::move(watch.second));
+    for (auto at = watches_.begin(); at != watches_.end();) {
+      if (at->second->ended() || std::ranges::find(wanted, at->first) == wanted.end()) {
+        gone.push_back(std::move(at->second));
+        at = watches_.erase(at);
+      } else {
+        ++at;
       }
-      return goes;
-    });
+    }
   }
 
   void WatchRunning() {
