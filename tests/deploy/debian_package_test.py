@@ -205,18 +205,24 @@ class Systemd(PackageTest):
         wait_until("another server runs", lambda: self.state("ActiveState") == "active" and self.state("MainPID") not in ("0", pid))
         self.assertIn("SUCCEEDED", self.machine.must(f"hone --server {self.listen} --output json jobs list"))
 
-    def test_5_an_upgrade_starts_the_new_version(self):
+    def test_5_tokens_are_made_through_the_sandbox(self):
+        made = "honed token create --data-dir /var/lib/hone --name anna --role submitter --expires 90d"
+        token = self.machine.must(f"{made} 2>/dev/null", "hone").strip()
+        self.assertNotEqual(self.machine.run(f"hone --server {self.listen} jobs list").returncode, 0)
+        self.machine.must(f"HONE_TOKEN={token} hone --server {self.listen} jobs list")
+
+    def test_6_an_upgrade_starts_the_new_version(self):
         pid = self.state("MainPID")
         self.machine.must(f"dpkg --install /packages/{self.package.name}")
         self.assertNotIn(self.state("MainPID"), ("0", pid))
 
-    def test_6_a_server_that_was_stopped_stays_so_at_an_upgrade(self):
+    def test_7_a_server_that_was_stopped_stays_so_at_an_upgrade(self):
         self.machine.must("systemctl stop honed")
         self.assertEqual(self.state("Result"), "success")
         self.machine.must(f"dpkg --install /packages/{self.package.name}")
         self.assertEqual(self.state("ActiveState"), "inactive")
 
-    def test_7_removed_it_is_stopped_and_leaves_its_data(self):
+    def test_8_removed_it_is_stopped_and_leaves_its_data(self):
         self.machine.must("systemctl start honed")
         pid = self.state("MainPID")
         self.machine.must("apt-get purge -y -q hone")

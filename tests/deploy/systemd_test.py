@@ -18,7 +18,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from honed import LONGEST_SECONDS, free_port, run_tests, wait_until, wine_rows  # noqa: E402
 
-BIN, SOURCE = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+BIN, SOURCE = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
 UNIT = SOURCE / "deploy" / "systemd" / "honed.service"
 SETTINGS = SOURCE / "deploy" / "systemd" / "honed.ini"
 MOST_EXPOSURE = 2.0
