@@ -129,7 +129,7 @@ class Bare(PackageTest):
         user, command = unit_setting("User"), unit_setting("ExecStart")
         listen = f"127.0.0.1:{free_port()}"
         # What systemd would do: its folder, its user, ready when it says so. The network is this machine's, so its ports are chosen here.
-        self.machine.must(f"echo 'listen = \"{listen}\"\nmetrics-listen = \"127.0.0.1:0\"\ndisk-floor-bytes = 0' >>/etc/hone/honed.ini")
+        self.machine.must(f"echo 'listen = \"{listen}\"\nmetrics-listen = \"127.0.0.1:0\"\nhttp-listen = \"127.0.0.1:0\"\ndisk-floor-bytes = 0' >>/etc/hone/honed.ini")
         self.machine.must(f"nohup sh -c '{command} & echo $! >/tmp/honed.pid; wait $!; echo $? >/tmp/honed.code' >/tmp/honed.log 2>&1 &", user)
         wait_until("the server listens", lambda: "listening on" in self.machine.must("cat /tmp/honed.log"))
         self.trains(listen, user)
@@ -171,7 +171,7 @@ class Systemd(PackageTest):
         # The network is this machine's, so the ports are chosen here; and the limit is one that every machine can set.
         cls.listen = f"127.0.0.1:{free_port()}"
         cls.machine.must("mkdir -p /etc/systemd/system/honed.service.d && printf '[Service]\\nLimitNOFILE=1024\\nEnvironment=HONED_LISTEN=%s "
-                         f"HONED_METRICS_LISTEN=127.0.0.1:0 HONED_DISK_FLOOR_BYTES=0\\n' {cls.listen} >/etc/systemd/system/honed.service.d/test.conf")
+                         f"HONED_METRICS_LISTEN=127.0.0.1:0 HONED_HTTP_LISTEN=127.0.0.1:0 HONED_DISK_FLOOR_BYTES=0\\n' {cls.listen} >/etc/systemd/system/honed.service.d/test.conf")
 
     def state(self, name):
         return self.machine.must(f"systemctl show --property {name} --value honed").strip()

@@ -75,7 +75,7 @@ class Pod(unittest.TestCase):
     def pod(cls):
         spec = stateful_set(f"localhost/{cls.image}")
         # Beside the ports, the name of a volume: podman makes one of the machine of it.
-        words = {"0.0.0.0:50051": f"0.0.0.0:{cls.port}", "0.0.0.0:9464": f"0.0.0.0:{cls.metrics}", '"tmp"': f'"{cls.name}-tmp"'}
+        words = {"0.0.0.0:50051": f"0.0.0.0:{cls.port}", "0.0.0.0:9464": f"0.0.0.0:{cls.metrics}", "0.0.0.0:8080": "127.0.0.1:0", '"tmp"': f'"{cls.name}-tmp"'}
         text = json.dumps(spec["template"])
         for old, new in words.items():
             text = text.replace(old, new)

@@ -49,6 +49,7 @@ class Container:
             "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--cpus", "1", "--memory", "1g",
             "--volume", f"{volume}:/data", *(["--volume", f"{mirror}:/mirror:ro", "--env", "HONED_DATA_MIRROR=/mirror"] if mirror else []),
             "--env", f"HONED_LISTEN=127.0.0.1:{self.port}", "--env", f"HONED_METRICS_LISTEN={self.metrics}",
+            "--env", "HONED_HTTP_LISTEN=127.0.0.1:0",
             *(word for setting in settings for word in ("--env", setting)), options.image]
 
     def call(self, *arguments):
