@@ -1,4 +1,5 @@
-// A request's line, headers and body as HTTP's side takes them apart: routes, queries, JSON, OpenAI's two paths. What the parser of HTTP itself reads is Beast's.
+// A request's line, headers and body as HTTP's side takes them apart: routes, queries, JSON,
+// OpenAI's two paths. What the parser of HTTP itself reads is Beast's.
 
 #include <algorithm>
 #include <memory>
@@ -28,7 +29,7 @@ absl::string_view Next(absl::string_view& text, char end) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::unique_ptr<Requests> requests =
       *Requests::Of({"hone.v1.TrainingService", "hone.v1.ModelService", "hone.v1.DatasetService",
-                     "hone.v1.SweepService", "hone.v1.AccessService"});
+                     "hone.v1.SweepService", "hone.v1.AccessService", "hone.v1.ProjectService"});
   absl::string_view rest = hone::fuzz::Text(data, size);
   RequestHead head{.method = std::string(Next(rest, ' ')), .target = std::string(Next(rest, '\n'))};
   head.content_type = std::string(Next(rest, '\n'));
