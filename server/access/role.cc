@@ -49,10 +49,19 @@ constexpr Entry kLeast[] = {
     {"UpdateModel", Role::kOperator},
     {"DeleteDataset", Role::kOperator},
     {"DeleteSweep", Role::kOperator},
+    {"CreateBackup", Role::kOperator},
+    {"GetBackup", Role::kOperator},
+    {"ListBackups", Role::kOperator},
+    {"CreateWebhook", Role::kOperator},
+    {"GetWebhook", Role::kOperator},
+    {"ListWebhooks", Role::kOperator},
+    {"DeleteWebhook", Role::kOperator},
+    {"TestWebhook", Role::kOperator},
 
     {"CreateToken", Role::kAdmin},
     {"ListTokens", Role::kAdmin},
     {"RevokeToken", Role::kAdmin},
+    {"ListAuditEntries", Role::kAdmin},
 };
 
 }  // namespace

@@ -3,10 +3,12 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "hone/v1/access.pb.h"
+#include "hone/v1/admin.pb.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/model_service.pb.h"
 #include "hone/v1/sweep.pb.h"
 #include "hone/v1/training_service.pb.h"
+#include "hone/v1/webhook.pb.h"
 #include "server/rpc/deps.h"
 
 namespace hone::server::rpc {
@@ -81,5 +83,22 @@ void CreateToken(const v1::CreateTokenRequest& request, Deps& deps,
                  Done<v1::CreateTokenResponse> done);
 absl::StatusOr<v1::ListTokensResponse> ListTokens(const v1::ListTokensRequest& request, Deps& deps);
 void RevokeToken(const v1::RevokeTokenRequest& request, Deps& deps, Done<v1::Token> done);
+
+absl::StatusOr<v1::Backup> CreateBackup(const v1::CreateBackupRequest& request, Deps& deps);
+// These two look at files: on a thread of deps.lists.
+absl::StatusOr<v1::Backup> GetBackup(const v1::GetBackupRequest& request, Deps& deps);
+absl::StatusOr<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest& request,
+                                                    Deps& deps);
+absl::StatusOr<v1::ListAuditEntriesResponse> ListAuditEntries(
+    const v1::ListAuditEntriesRequest& request, Deps& deps);
+
+void CreateWebhook(const v1::CreateWebhookRequest& request, Deps& deps,
+                   Done<v1::CreateWebhookResponse> done);
+absl::StatusOr<v1::Webhook> GetWebhook(const v1::GetWebhookRequest& request, Deps& deps);
+absl::StatusOr<v1::ListWebhooksResponse> ListWebhooks(const v1::ListWebhooksRequest& request,
+                                                      Deps& deps);
+void DeleteWebhook(const v1::DeleteWebhookRequest& request, Deps& deps,
+                   Done<v1::DeleteWebhookResponse> done);
+void TestWebhook(const v1::TestWebhookRequest& request, Deps& deps, Done<v1::WebhookDelivery> done);
 
 }  // namespace hone::server::rpc

@@ -6,9 +6,11 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/access/audit_log.h"
 #include "server/access/gate.h"
 #include "server/access/tokens.h"
 #include "server/artifacts/data_directory.h"
+#include "server/backup/backups.h"
 #include "server/config/config.h"
 #include "server/datasets/datasets.h"
 #include "server/datasets/validations.h"
@@ -27,6 +29,7 @@
 #include "server/store/job_store.h"
 #include "server/store/writer.h"
 #include "server/sweeps/driver.h"
+#include "server/webhooks/sender.h"
 
 namespace hone::server::rpc {
 
@@ -76,6 +79,9 @@ struct Deps {
   access::Gate& gate;
   access::Tokens& tokens;
   LateRefusals& late_refusals;
+  access::AuditLog& audit;
+  backup::Backups& backups;
+  webhooks::Sender& webhooks;
 };
 
 // Called once, on any thread, with a call's answer.

@@ -26,6 +26,7 @@
 #include "server/rpc/deps.h"
 #include "server/rpc/late_refusals.h"
 #include "server/rpc/status.h"
+#include "server/store/audited_call.h"
 
 namespace hone::server::rpc {
 
@@ -60,6 +61,8 @@ class Unary {
         caller_(deps.gate.Admit(CredentialsOf(*context), method)) {
     if (caller_.ok()) {
       call_.caller = caller_->name;
+      call_.role = std::string(access::RoleName(caller_->role));
+      call_.project = caller_->project;
     }
     deps_.registry.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
   }
@@ -97,6 +100,13 @@ class Unary {
     if constexpr (requires { request.header().dataset_id(); }) {
       call_.resource = absl::StrCat("datasets/", request.header().dataset_id());
     }
+    if constexpr (requires { request.webhook_id(); }) {
+      call_.resource = absl::StrCat("webhooks/", request.webhook_id());
+    }
+    if (caller_.ok()) {
+      audited_ = std::make_shared<store::AuditedCall>();
+      audited_->entry = ToEntry(call_, absl::OkStatus());
+    }
     return *this;
   }
 
@@ -124,6 +134,7 @@ class Unary {
       return Refuse();
     }
     const absl::Status taken = Begin();
+    const store::WorkingFor working(audited_);
     return Finish(taken.ok() ? call() : absl::StatusOr<Reply>(taken));
   }
 
@@ -151,6 +162,7 @@ class Unary {
     }
     const auto pending = std::make_shared<Pending>(*this);
     Pending::AnswerAfter(most, std::move(late), pending);
+    const store::WorkingFor working(audited_);
     call([pending](absl::StatusOr<Reply> result) { pending->Answer(std::move(result)); });
     return reactor_;
   }
@@ -268,6 +280,10 @@ class Unary {
       call.resource = result.ok() && !result->name().empty() ? result->name() : call.resource;
     }
     LogCall(call, result.status(), took);
+    // Else the write has stored it with what it changed.
+    if (!caller_.ok() || (audited_ != nullptr && !audited_->written)) {
+      deps_.audit.Record(ToEntry(call, result.status()), /*refused=*/!caller_.ok());
+    }
   }
 
   Reactor* reactor_;  // its own until Finish
@@ -276,6 +292,7 @@ class Unary {
   Call call_;
   absl::Duration begin_;
   absl::StatusOr<access::Caller> caller_;
+  std::shared_ptr<store::AuditedCall> audited_;  // none: it changes nothing
   absl::Status asked_;  // what is wrong with the request, whatever the call
   int64_t bytes_ = 0;   // of the request
 };
