@@ -226,6 +226,9 @@ int Main(int argc, char** argv) {
   AddEvaluate(app, globals);
   AddSweep(app, globals);
   AddSweeps(app, globals);
+  AddWebhooks(app, globals);
+  AddAdmin(app, globals);
+  AddAudit(app, globals);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

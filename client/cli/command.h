@@ -55,6 +55,9 @@ void AddGenerate(CLI::App& app, Globals& globals);
 void AddEvaluate(CLI::App& app, Globals& globals);
 void AddSweep(CLI::App& app, Globals& globals);
 void AddSweeps(CLI::App& app, Globals& globals);
+void AddWebhooks(CLI::App& app, Globals& globals);
+void AddAdmin(CLI::App& app, Globals& globals);
+void AddAudit(CLI::App& app, Globals& globals);
 void AddModelImport(CLI::App& models, Globals& globals);  // of `hone models`
 void AddArtifacts(CLI::App& jobs, Globals& globals);      // of `hone jobs`
 void AddCompare(CLI::App& jobs, Globals& globals);        // of `hone jobs`
