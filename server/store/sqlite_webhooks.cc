@@ -204,7 +204,9 @@ absl::StatusOr<std::string> SqliteWebhooks::Enqueue(const WebhookRow& row, v1::W
   *event.mutable_time() = jobs::ToTimestamp(now);
   event.set_webhook(row.webhook.name());
   std::string body;
-  if (!google::protobuf::util::MessageToJsonString(event, &body).ok()) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;  // as hone --output json
+  if (!google::protobuf::util::MessageToJsonString(event, &body, options).ok()) {
     return absl::InternalError("what a webhook is to be told cannot be written as JSON");
   }
   HONE_RETURN_IF_ERROR(
