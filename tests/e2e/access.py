@@ -29,8 +29,9 @@ LEAST = {
                  ListDatasets GetDatasetValidation GetSweep ListSweeps WatchSweep""",
     "submitter": """CreateJob CancelJob PauseJob ResumeJob RetryJob UpdateJob CreateSweep CancelSweep BeginUpload UploadDataset ValidateDataset
                     ImportModel Predict Generate""",
-    "operator": "DeleteJob DeleteModel UpdateModel DeleteDataset DeleteSweep",
-    "admin": "CreateToken ListTokens RevokeToken",
+    "operator": """DeleteJob DeleteModel UpdateModel DeleteDataset DeleteSweep CreateBackup GetBackup ListBackups CreateWebhook GetWebhook ListWebhooks
+                   DeleteWebhook TestWebhook""",
+    "admin": "CreateToken ListTokens RevokeToken ListAuditEntries",
 }
 ROLE_OF = {rpc: role for role, rpcs in LEAST.items() for rpc in rpcs.split()}
 
