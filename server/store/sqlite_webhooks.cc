@@ -22,6 +22,8 @@ constexpr char kWebhookPrefix[] = "webhooks/";
 constexpr char kTestEvent[] = "test";
 constexpr int kShownDeliveries = 50;
 constexpr size_t kMostMessage = 500;
+// Nobody waits for longer: a later time is of a clock that was wrong.
+constexpr absl::Duration kLongestWait = absl::Hours(2);
 
 struct WebhookRow {
   int64_t row = 0;
@@ -156,7 +158,9 @@ absl::Status SqliteWebhooks::Open(sqlite3* writer, const std::string& path) {
             "SELECT id, (SELECT payload FROM webhook WHERE webhook.row = webhook_row), (SELECT "
             "secret FROM webhook WHERE webhook.row = webhook_row), body, attempts, create_time "
             "FROM (SELECT *, row_number() OVER (PARTITION BY webhook_row ORDER BY next_time, row) "
-            "AS place FROM webhook_delivery WHERE state = 'WAITING' AND next_time <= ?1) "
+            "AS place FROM webhook_delivery WHERE state = 'WAITING' AND (next_time <= ?1 OR "
+            "next_time > "
+            "?3)) "
             "WHERE place <= max(?2 / 4, 1) ORDER BY next_time, row LIMIT ?2"},
            {&waiting_,
             "SELECT count(*), min(create_time) FROM webhook_delivery WHERE state = 'WAITING'"},
@@ -357,7 +361,7 @@ absl::StatusOr<std::vector<v1::Webhook>> SqliteWebhooks::All() const {
 absl::StatusOr<std::vector<DueDelivery>> SqliteWebhooks::Due(absl::Time now, int limit) const {
   const std::lock_guard lock(mutex_);
   const Standing standing(due_);
-  due_.Reset().Int(ToNanos(now)).Int(limit);
+  due_.Reset().Int(ToNanos(now)).Int(limit).Int(ToNanos(now + kLongestWait));
   std::vector<DueDelivery> due;
   for (;;) {
     HONE_ASSIGN_OR_RETURN(const bool found, due_.Step());

@@ -23,6 +23,8 @@ constexpr std::chrono::seconds kLookEvery(1);
 constexpr long kConnectMilliseconds = 5000;
 // Of an answer, which nobody reads.
 constexpr size_t kMostAnswer = 64 << 10;
+// Before a delivery is given up, however old it is.
+constexpr int kLeastTries = 20;
 // Between looks at whether to stop.
 constexpr int kPollMilliseconds = 200;
 
@@ -96,6 +98,11 @@ std::unique_ptr<Request> Begin(const store::DueDelivery& delivery, const Address
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, request.get());
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, request->error);
   return request;
+}
+
+// Also where the clock was set, and after a server that was away for days, it had its tries.
+bool IsOver(const store::DueDelivery& delivery, absl::Time now) {
+  return now - delivery.created > Sender::kTryFor && delivery.attempts + 1 >= kLeastTries;
 }
 
 double Random() {
@@ -229,7 +236,7 @@ void Sender::Record(const std::vector<store::DueDelivery>& due,
       const std::string& error = outcomes[i].error;
       first.Update(
           error.empty() ? store.webhooks().Delivered(delivery.id)
-          : now - delivery.created > kTryFor
+          : IsOver(delivery, now)
               ? store.webhooks().GiveUp(delivery.id, error)
               : store.webhooks().TryAgain(
                     delivery.id, now + DelayAfter(delivery.attempts + 1, Random()), error));
@@ -244,7 +251,7 @@ void Sender::Record(const std::vector<store::DueDelivery>& due,
     wake_.wait_for(lock, kLookEvery, [this] { return stopping_; });
   }
   for (size_t i = 0; i < due.size(); ++i) {
-    const bool over = now - due[i].created > kTryFor;
+    const bool over = IsOver(due[i], now);
     const char* const outcome = outcomes[i].error.empty() ? "delivered"
                                 : over                    ? "given_up"
                                                           : "again";
