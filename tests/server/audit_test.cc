@@ -48,7 +48,9 @@ class AuditTest : public JobStoreTest {
   std::unique_ptr<Writer> writer_;
 };
 
-TEST_F(AuditTest, AWriteForACallBringsItsEntry) {
+INSTANTIATE_TEST_SUITE_P(Stores, AuditTest, ::testing::ValuesIn(kStoreBackends), BackendName);
+
+TEST_P(AuditTest, AWriteForACallBringsItsEntry) {
   const WorkingFor working(Call("CreateJob"));
   const auto job = writer_->Run<jobs::Job>(
       [](JobStore& store) { return store.Insert({.id = "a", .spec = Spec()}, kNow); });
@@ -59,7 +61,7 @@ TEST_F(AuditTest, AWriteForACallBringsItsEntry) {
   EXPECT_EQ(Entries()[0].code, "OK");
 }
 
-TEST_F(AuditTest, AWriteThatFailsBringsNone) {
+TEST_P(AuditTest, AWriteThatFailsBringsNone) {
   const WorkingFor working(Call("CancelJob"));
   EXPECT_FALSE(
       writer_->Run<jobs::Job>([](JobStore& store) { return store.RequestCancel("none", kNow); })
@@ -67,7 +69,7 @@ TEST_F(AuditTest, AWriteThatFailsBringsNone) {
   EXPECT_THAT(Entries(), IsEmpty());
 }
 
-TEST_F(AuditTest, TwoWritesForACallBringOneEntry) {
+TEST_P(AuditTest, TwoWritesForACallBringOneEntry) {
   const WorkingFor working(Call("DeleteDataset"));
   for (int i = 0; i < 2; ++i) {
     EXPECT_THAT(writer_->RunStatus([](JobStore& store) { return store.RenewLeases(kNow); }),
@@ -76,12 +78,12 @@ TEST_F(AuditTest, TwoWritesForACallBringOneEntry) {
   EXPECT_THAT(Entries(), SizeIs(1));
 }
 
-TEST_F(AuditTest, TheServersOwnWritesBringNone) {
+TEST_P(AuditTest, TheServersOwnWritesBringNone) {
   EXPECT_THAT(writer_->RunStatus([](JobStore& store) { return store.RenewLeases(kNow); }), IsOk());
   EXPECT_THAT(Entries(), IsEmpty());
 }
 
-TEST_F(AuditTest, ACallIsTakenToOtherThreads) {
+TEST_P(AuditTest, ACallIsTakenToOtherThreads) {
   scheduler::Executor executor(1, 1);
   std::promise<absl::Status> written;
   {
@@ -95,7 +97,7 @@ TEST_F(AuditTest, ACallIsTakenToOtherThreads) {
   EXPECT_THAT(Entries(), SizeIs(1));
 }
 
-TEST_F(AuditTest, EntriesAreFoundByWhoAndWhat) {
+TEST_P(AuditTest, EntriesAreFoundByWhoAndWhat) {
   Add("token:a", "jobs/1");
   Add("token:b", "jobs/1");
   Add("token:a", "jobs/2", kNow + absl::Hours(1));
@@ -105,7 +107,7 @@ TEST_F(AuditTest, EntriesAreFoundByWhoAndWhat) {
   EXPECT_THAT(Entries({.since = kNow + absl::Minutes(1)}), SizeIs(1));
 }
 
-TEST_F(AuditTest, PagesFollowOneAnotherFromTheNewest) {
+TEST_P(AuditTest, PagesFollowOneAnotherFromTheNewest) {
   for (int i = 0; i < 5; ++i) {
     Add("owner", absl::StrCat("jobs/", i));
   }
@@ -122,7 +124,7 @@ TEST_F(AuditTest, PagesFollowOneAnotherFromTheNewest) {
   EXPECT_THAT(seen, ElementsAre("jobs/4", "jobs/3", "jobs/2", "jobs/1", "jobs/0"));
 }
 
-TEST_F(AuditTest, WhatIsPastItsLimitsGoes) {
+TEST_P(AuditTest, WhatIsPastItsLimitsGoes) {
   for (int i = 0; i < 5; ++i) {
     Add("owner", absl::StrCat("jobs/", i), kNow + absl::Hours(i));
   }
@@ -136,12 +138,12 @@ TEST_F(AuditTest, WhatIsPastItsLimitsGoes) {
   EXPECT_EQ(Entries()[0].resource, "jobs/4");
 }
 
-TEST_F(AuditTest, LongTextsAreCut) {
+TEST_P(AuditTest, LongTextsAreCut) {
   Add(std::string(10'000, 'x'), "jobs/1");
   EXPECT_EQ(Entries()[0].caller.size(), 256U);
 }
 
-TEST_F(AuditTest, AStrangerCannotFillTheLog) {
+TEST_P(AuditTest, AStrangerCannotFillTheLog) {
   access::AuditLog log(*writer_);
   for (int i = 0; i < 1000; ++i) {
     log.Record({.rpc = "GetJob", .code = "UNAUTHENTICATED"}, /*refused=*/true);
