@@ -1,5 +1,5 @@
 // honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its
-// folder, `honed token` says who may call.
+// folder, `honed token` says who may call, `honed restore` makes a folder of a backup.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "server/backup/restore.h"
 #include "server/config/config.h"
 #include "server/handbook.h"
 #include "server/log/log.h"
@@ -58,6 +59,9 @@ int main(int argc, char** argv) {
   ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (const auto exit = hone::server::RunCommand(argc, argv); exit.has_value()) {
     return *exit;
+  }
+  if (argc > 1 && std::strcmp(argv[1], "restore") == 0) {
+    return hone::server::backup::Main(argc - 1, argv + 1);
   }
   const auto parsed = hone::server::config::Parse(argc, argv);
   if (!parsed.ok()) {
