@@ -206,11 +206,12 @@ class Source {
         known = !data_.info.version().empty() && data_.away.empty();
       }
       // Who comes back may be another version.
-      if (!known && AskInfo().ok()) {
+      const bool answers = known || AskInfo().ok();
+      if (!known && answers) {
         (void)Ask(List::kQueue);
         (void)Ask(List::kEnded);
       }
-      if (Ask(kTurns[turn % std::size(kTurns)]).ok()) {
+      if (answers && Ask(kTurns[turn % std::size(kTurns)]).ok()) {
         WatchRunning();
       }
       wake_();
@@ -258,7 +259,9 @@ class Source {
       into(*std::move(answer));
       return absl::OkStatus();
     }
-    data_.away = Words(answer.status());
+    data_.away = absl::StrCat(
+        IsLineError(answer.status()) ? "the server does not answer: " : "the server refuses: ",
+        Words(answer.status()));
     return answer.status();
   }
 
@@ -280,6 +283,21 @@ class Source {
     }
   }
 
+  // Those that have ended, and those of other jobs. A watch waits for its thread, which may want
+  // the lock: so it goes without it.
+  void EndWatches(const std::vector<std::string>& wanted) {
+    std::vector<std::unique_ptr<Watch>> gone;
+    const std::lock_guard lock(mutex_);
+    for (auto at = watches_.begin(); at != watches_.end();) {
+      if (at->second->ended() || std::ranges::find(wanted, at->first) == wanted.end()) {
+        gone.push_back(std::move(at->second));
+        at = watches_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+  }
+
   void WatchRunning() {
     std::vector<std::string> wanted;
     {
@@ -290,9 +308,7 @@ class Source {
         }
       }
     }
-    std::erase_if(watches_, [&](const auto& watch) {
-      return watch.second->ended() || std::ranges::find(wanted, watch.first) == wanted.end();
-    });
+    EndWatches(wanted);
     for (const std::string& name : wanted) {
       bool seeded = false;
       {

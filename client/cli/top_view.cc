@@ -379,8 +379,7 @@ std::vector<Line> Head(const TopData& data, const TopChoice& choice) {
   lines.push_back(std::move(server));
   lines.push_back(std::move(counts));
   if (!data.away.empty()) {
-    lines.push_back(Line().Add(
-        absl::StrCat("the server does not answer: ", data.away, "; trying again"), Style::kBad));
+    lines.push_back(Line().Add(absl::StrCat(data.away, "; trying again"), Style::kBad));
   }
   return lines;
 }

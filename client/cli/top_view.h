@@ -14,8 +14,8 @@ namespace hone::client::cli {
 // What `hone top` knows of a server.
 struct TopData {
   std::string address;
-  v1::ServerInfo info;                    // empty before the first answer
-  std::string away;                       // why the server does not answer now; "": it does
+  v1::ServerInfo info;  // empty before the first answer
+  std::string away;     // that the server does not answer, or refuses, and why; "": it answers
   absl::Time now = absl::InfinitePast();  // of the last answer
 
   // Newest answers, at most one page of each.

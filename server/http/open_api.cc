@@ -331,7 +331,8 @@ std::string OpenApi(const Routes& routes) {
     const std::string path = route.path.ForOpenApi(names);
     paths[path][absl::AsciiStrToLower(route.method)] = Operation(route, names, schemas);
   }
-  for (auto& [path, operations] : Json::parse(kMore).items()) {
+  const Json more = Json::parse(kMore);
+  for (const auto& [path, operations] : more.items()) {
     paths[path].update(operations);
   }
   for (auto& [path, operations] : paths.items()) {

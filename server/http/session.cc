@@ -14,6 +14,7 @@
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -37,6 +38,8 @@ using boost::system::error_code;
 using Tcp = asio::ip::tcp;
 
 constexpr uint32_t kMostHeadBytes = 16 << 10;
+// Of a body; Boost 1.74 takes none for zero.
+constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
 // Read while a call is under way, to notice that the client has left: what comes is its next
 // request.
 constexpr size_t kReadAhead = 4096;
@@ -322,7 +325,7 @@ class Session final : public std::enable_shared_from_this<Session> {
     Expect(shared_.times.head);
     header_.emplace();
     header_->header_limit(kMostHeadBytes);
-    header_->body_limit(boost::none);  // its length is looked at when it is known what it is for
+    header_->body_limit(kNoLimit);  // its length is looked at when it is known what it is for
     bhttp::async_read_header(
         stream_, buffer_, *header_,
         [self = shared_from_this()](error_code error, size_t /*size*/) { self->HaveHead(error); });
@@ -493,7 +496,7 @@ class Session final : public std::enable_shared_from_this<Session> {
     const auto& head = body_.has_value()     ? body_->get().base()
                        : upload_.has_value() ? upload_->get().base()
                                              : header_->get().base();
-    Metadata metadata = {{kPeerMetadata, ForMetadata(peer_)}};
+    Metadata metadata = {{kKeyMetadata, Key()}, {kPeerMetadata, ForMetadata(peer_)}};
     if (certificate_.has_value()) {
       metadata.emplace_back(kCertificateMetadata, *certificate_);
     }
@@ -534,9 +537,9 @@ class Session final : public std::enable_shared_from_this<Session> {
     ask_ = std::move(ask);
     deadline_.cancel();  // the call has its own
     call_ = shared_.calls.Start(ask_.rpc, MetadataOf(), Handlers());
+    call_->Read();  // before there can be an answer (Call)
     call_->Write(ask_.request, /*last=*/true);
     ask_.request.Clear();
-    call_->Read();
     Watch();
   }
 
@@ -625,7 +628,7 @@ class Session final : public std::enable_shared_from_this<Session> {
     const bool continues = WantsContinue();
     phase_ = Phase::kUpload;
     upload_.emplace(std::move(*header_));
-    upload_->body_limit(boost::none);
+    upload_->body_limit(kNoLimit);
     ask_ = {.rpc = kUploadRpc, .request = {}, .answer = UploadAnswer()};
     call_ = shared_.calls.Start(kUploadRpc, MetadataOf(), Handlers());
     call_->Read();  // its end may come at any time
