@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "server/backup/restore.h"
 #include "server/command_line/completion.h"
 #include "server/command_line/manual.h"
 #include "server/config/config.h"
@@ -24,7 +25,8 @@ struct Command {
   absl::string_view name;
   int (*main)(int argc, const char* const* argv);
 };
-constexpr Command kCommands[] = {{"doctor", &doctor::Main}, {"token", &tokens::Main}};
+constexpr Command kCommands[] = {
+    {"doctor", &doctor::Main}, {"restore", &backup::Main}, {"token", &tokens::Main}};
 
 const Command* Find(absl::string_view name) {
   const auto* const found = std::ranges::find(kCommands, name, &Command::name);
@@ -55,7 +57,7 @@ std::optional<int> Complete(int argc, const char* const* argv) {
     return command->main(static_cast<int>(rest.size()), rest.data());
   }
   if (argc == 4) {
-    for (const absl::string_view name : {"completion", "doctor", "token"}) {
+    for (const absl::string_view name : {"completion", "doctor", "restore", "token"}) {
       if (absl::StartsWith(name, argv[3])) {
         std::printf("%s\t\n", std::string(name).c_str());
       }

@@ -10,7 +10,6 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
-#include "server/backup/restore.h"
 #include "server/config/config.h"
 #include "server/handbook.h"
 #include "server/log/log.h"
@@ -59,9 +58,6 @@ int main(int argc, char** argv) {
   ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (const auto exit = hone::server::RunCommand(argc, argv); exit.has_value()) {
     return *exit;
-  }
-  if (argc > 1 && std::strcmp(argv[1], "restore") == 0) {
-    return hone::server::backup::Main(argc - 1, argv + 1);
   }
   const auto parsed = hone::server::config::Parse(argc, argv);
   if (!parsed.ok()) {

@@ -19,6 +19,7 @@
 #include "server/artifacts/data_directory.h"
 #include "server/artifacts/entries.h"
 #include "server/backup/layout.h"
+#include "server/command_line/parse.h"
 #include "server/store/snapshot.h"
 
 namespace hone::server::backup {
@@ -171,10 +172,8 @@ int Main(int argc, const char* const* argv) {
   app.add_option("--data-dir", data_directory, "The server's new folder: empty, or not there yet")
       ->envname("HONED_DATA_DIR")
       ->required();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+  if (const auto exit = command_line::Parse(app, argc, argv); exit.has_value()) {
+    return *exit;
   }
   constexpr int64_t kTellEvery = int64_t{1} << 30;
   int64_t told = 0;
