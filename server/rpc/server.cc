@@ -207,7 +207,7 @@ class HonedServer final : public Server {
     retention_->Start();
     backups_->Start();
     webhooks_->Start();
-    self_check_ = std::make_unique<SelfCheck>(connections_->dialed(), config_.HasTls());
+    self_check_ = std::make_unique<SelfCheck>(connections_->dialed(), certificates_.get());
     ready_ = true;
     return absl::OkStatus();
   }
