@@ -19,11 +19,13 @@
 #include "engine/base/steady_clock.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "hone/v1/admin.grpc.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/project.grpc.pb.h"
 #include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
+#include "hone/v1/webhook.grpc.pb.h"
 
 namespace hone::client {
 namespace {
@@ -102,7 +104,9 @@ class GrpcClient final : public Client {
         models_(v1::ModelService::NewStub(channel)),
         datasets_(v1::DatasetService::NewStub(channel)),
         sweeps_(v1::SweepService::NewStub(channel)),
-        projects_(v1::ProjectService::NewStub(channel)) {}
+        projects_(v1::ProjectService::NewStub(channel)),
+        admin_(v1::AdminService::NewStub(channel)),
+        webhooks_(v1::WebhookService::NewStub(channel)) {}
 
   void Wait(absl::Duration time) override {
     const absl::Duration until = SteadyNow() + time;
@@ -342,6 +346,50 @@ class GrpcClient final : public Client {
   absl::StatusOr<v1::Project> UpdateProject(const v1::UpdateProjectRequest& request) override {
     return Call<v1::Project>(*projects_, &v1::ProjectService::Stub::UpdateProject, request);
   }
+  absl::StatusOr<v1::Backup> CreateBackup(const v1::CreateBackupRequest& request) override {
+    return Call<v1::Backup>(*admin_, &v1::AdminService::Stub::CreateBackup, request);
+  }
+  absl::StatusOr<v1::Backup> GetBackup(const std::string& name) override {
+    v1::GetBackupRequest request;
+    request.set_name(name);
+    return Call<v1::Backup>(*admin_, &v1::AdminService::Stub::GetBackup, request);
+  }
+  absl::StatusOr<v1::ListBackupsResponse> ListBackups() override {
+    return Call<v1::ListBackupsResponse>(*admin_, &v1::AdminService::Stub::ListBackups,
+                                         v1::ListBackupsRequest());
+  }
+  absl::StatusOr<v1::ListAuditEntriesResponse> ListAuditEntries(
+      const v1::ListAuditEntriesRequest& request) override {
+    return Call<v1::ListAuditEntriesResponse>(*admin_, &v1::AdminService::Stub::ListAuditEntries,
+                                              request);
+  }
+
+  absl::StatusOr<v1::CreateWebhookResponse> CreateWebhook(
+      const v1::CreateWebhookRequest& request) override {
+    return Call<v1::CreateWebhookResponse>(*webhooks_, &v1::WebhookService::Stub::CreateWebhook,
+                                           request);
+  }
+  absl::StatusOr<v1::Webhook> GetWebhook(const std::string& name) override {
+    v1::GetWebhookRequest request;
+    request.set_name(name);
+    return Call<v1::Webhook>(*webhooks_, &v1::WebhookService::Stub::GetWebhook, request);
+  }
+  absl::StatusOr<v1::ListWebhooksResponse> ListWebhooks() override {
+    return Call<v1::ListWebhooksResponse>(*webhooks_, &v1::WebhookService::Stub::ListWebhooks,
+                                          v1::ListWebhooksRequest());
+  }
+  absl::Status DeleteWebhook(const std::string& name) override {
+    v1::DeleteWebhookRequest request;
+    request.set_name(name);
+    return Call<v1::DeleteWebhookResponse>(*webhooks_, &v1::WebhookService::Stub::DeleteWebhook,
+                                           request)
+        .status();
+  }
+  absl::StatusOr<v1::WebhookDelivery> TestWebhook(const std::string& name) override {
+    v1::TestWebhookRequest request;
+    request.set_name(name);
+    return Call<v1::WebhookDelivery>(*webhooks_, &v1::WebhookService::Stub::TestWebhook, request);
+  }
 
  private:
   // Every chunk of a stream into `sink`, until that refuses one.
@@ -407,6 +455,8 @@ class GrpcClient final : public Client {
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
   const std::unique_ptr<v1::SweepService::Stub> sweeps_;
   const std::unique_ptr<v1::ProjectService::Stub> projects_;
+  const std::unique_ptr<v1::AdminService::Stub> admin_;
+  const std::unique_ptr<v1::WebhookService::Stub> webhooks_;
 };
 
 // Without a file of authorities gRPC takes the system's.

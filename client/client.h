@@ -11,12 +11,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/access.h"
+#include "hone/v1/admin.pb.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/job_resource.pb.h"
 #include "hone/v1/model_service.pb.h"
 #include "hone/v1/project.pb.h"
 #include "hone/v1/sweep.pb.h"
 #include "hone/v1/training_service.pb.h"
+#include "hone/v1/webhook.pb.h"
 
 namespace hone::client {
 
@@ -114,6 +116,18 @@ class Client {
   virtual absl::StatusOr<v1::ListProjectsResponse> ListProjects() = 0;
   virtual absl::StatusOr<v1::Project> GetProject(const std::string& name) = 0;
   virtual absl::StatusOr<v1::Project> UpdateProject(const v1::UpdateProjectRequest& request) = 0;
+  virtual absl::StatusOr<v1::Backup> CreateBackup(const v1::CreateBackupRequest& request) = 0;
+  virtual absl::StatusOr<v1::Backup> GetBackup(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ListBackupsResponse> ListBackups() = 0;
+  virtual absl::StatusOr<v1::ListAuditEntriesResponse> ListAuditEntries(
+      const v1::ListAuditEntriesRequest& request) = 0;
+
+  virtual absl::StatusOr<v1::CreateWebhookResponse> CreateWebhook(
+      const v1::CreateWebhookRequest& request) = 0;
+  virtual absl::StatusOr<v1::Webhook> GetWebhook(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ListWebhooksResponse> ListWebhooks() = 0;
+  virtual absl::Status DeleteWebhook(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::WebhookDelivery> TestWebhook(const std::string& name) = 0;
 };
 
 }  // namespace hone::client

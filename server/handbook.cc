@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "server/backup/restore.h"
 #include "server/command_line/completion.h"
 #include "server/command_line/manual.h"
 #include "server/config/config.h"
@@ -24,7 +25,8 @@ struct Command {
   absl::string_view name;
   int (*main)(int argc, const char* const* argv);
 };
-constexpr Command kCommands[] = {{"doctor", &doctor::Main}, {"token", &tokens::Main}};
+constexpr Command kCommands[] = {
+    {"doctor", &doctor::Main}, {"restore", &backup::Main}, {"token", &tokens::Main}};
 
 const Command* Find(absl::string_view name) {
   const auto* const found = std::ranges::find(kCommands, name, &Command::name);

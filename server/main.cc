@@ -1,5 +1,5 @@
 // honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its
-// folder, `honed token` says who may call.
+// folder, `honed token` says who may call, `honed restore` makes a folder of a backup.
 #include <sys/resource.h>
 #include <unistd.h>
 

@@ -209,6 +209,9 @@ void Declare(CLI::App& app, Globals& globals) {
   AddSweep(app, globals);
   AddSweeps(app, globals);
   AddQuota(app, globals);
+  AddWebhooks(app, globals);
+  AddAdmin(app, globals);
+  AddAudit(app, globals);
   AddTop(app, globals);
   AddConfig(app, globals);
   AddLogin(app, globals);

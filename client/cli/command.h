@@ -66,6 +66,9 @@ void AddConfig(CLI::App& app, Globals& globals);
 void AddLogin(CLI::App& app, Globals& globals);  // and logout
 void AddCompletion(CLI::App& app, Globals& globals);
 void AddQuota(CLI::App& app, Globals& globals);
+void AddWebhooks(CLI::App& app, Globals& globals);
+void AddAdmin(CLI::App& app, Globals& globals);
+void AddAudit(CLI::App& app, Globals& globals);
 void AddModelImport(CLI::App& models, Globals& globals);  // of `hone models`
 void AddArtifacts(CLI::App& jobs, Globals& globals);      // of `hone jobs`
 void AddCompare(CLI::App& jobs, Globals& globals);        // of `hone jobs`

@@ -49,6 +49,14 @@ constexpr Entry kLeast[] = {
     {"UpdateModel", Role::kOperator},
     {"DeleteDataset", Role::kOperator},
     {"DeleteSweep", Role::kOperator},
+    {"CreateBackup", Role::kOperator},
+    {"GetBackup", Role::kOperator},
+    {"ListBackups", Role::kOperator},
+    {"CreateWebhook", Role::kOperator},
+    {"GetWebhook", Role::kOperator},
+    {"ListWebhooks", Role::kOperator},
+    {"DeleteWebhook", Role::kOperator},
+    {"TestWebhook", Role::kOperator},
 
     {"GetProject", Role::kViewer},
     {"ListProjects", Role::kAdmin},
@@ -56,6 +64,7 @@ constexpr Entry kLeast[] = {
     {"CreateToken", Role::kAdmin},
     {"ListTokens", Role::kAdmin},
     {"RevokeToken", Role::kAdmin},
+    {"ListAuditEntries", Role::kAdmin},
 };
 
 }  // namespace

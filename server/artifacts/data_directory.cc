@@ -184,6 +184,11 @@ absl::Status LinkTree(const std::string& from, const std::string& to) {
 
 absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& root) {
   HONE_RETURN_IF_ERROR(MakeDirectory(root));
+  std::error_code error;
+  if (fs::exists(absl::StrCat(root, "/", kRestoring), error)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        root, ": a restore was interrupted here; run `honed restore` again, which begins anew"));
+  }
   HONE_ASSIGN_OR_RETURN(std::unique_ptr<DataDirectory> directory, Lock(root, O_CREAT));
   Remove(directory->root_ + "/tmp");
   for (const char* const part : kParts) {
@@ -278,7 +283,20 @@ absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
   return status;
 }
 
+std::string DataDirectory::RunDirectory(const std::string& job_id) const {
+  return absl::StrCat(root_, "/runs/", job_id);
+}
+
+std::unique_lock<std::shared_mutex> DataDirectory::HoldRemovals() const {
+  return std::unique_lock(removals_);
+}
+
+std::shared_lock<std::shared_mutex> DataDirectory::TryToRemove() const {
+  return {removals_, std::try_to_lock};
+}
+
 absl::Status DataDirectory::PutAway(const std::string& folder) const {
+  const std::shared_lock removing(removals_);
   // What is left in tmp/ by a crash goes at the next start.
   const std::string away = absl::StrCat(root_, "/tmp/", jobs::NewId());
   const absl::Status renamed = Rename(folder, away);
@@ -307,7 +325,8 @@ absl::StatusOr<CheckpointFiles> DataDirectory::FindCheckpoints(const std::string
 }
 
 absl::Status DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
-  const std::string run = absl::StrCat(root_, "/runs/", job_id);
+  const std::shared_lock removing(removals_);
+  const std::string run = RunDirectory(job_id);
   HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints, CheckpointsOf(run));
   // The mark comes first: a server that is killed in between has told nothing that is not so.
   if (checkpoints.AnyWhole()) {

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,9 @@
 #include "hone/v1/model_service.pb.h"
 
 namespace hone::server::artifacts {
+
+// In a data directory that a backup is being restored to.
+inline constexpr char kRestoring[] = "restoring";
 
 // What nobody stops.
 inline bool Always() { return true; }
@@ -29,11 +34,13 @@ enum class CheckpointFiles { kNone, kUnfinished, kWhole };
 //   cache/                 downloaded data sets
 //   datasets/, uploads/    data sets that were uploaded, and parts of them: datasets/blobs.h
 //   tmp/                   requests of plans and predictions; emptied at start
+//   restoring/             of a restore that has not ended: no server starts with it
 // Names come from ids that the server made, never from a user. Errors are those of
 // engine/base/files.h: a folder that cannot be read is one, never an empty folder. Any thread.
 class DataDirectory {
  public:
-  // Makes what is missing. FAILED_PRECONDITION: another server uses it.
+  // Makes what is missing. FAILED_PRECONDITION: another server uses it, or a backup was to be
+  // restored to it and is not whole.
   static absl::StatusOr<std::unique_ptr<DataDirectory>> Open(const std::string& root);
   // The same lock on what is there; changes nothing.
   static absl::StatusOr<std::unique_ptr<DataDirectory>> OpenAsItIs(const std::string& root);
@@ -41,6 +48,7 @@ class DataDirectory {
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
+  const std::string& root() const { return root_; }
   std::string store_path() const { return root_ + "/store.db"; }
   std::string cache_directory() const { return root_ + "/cache"; }
   std::string datasets_directory() const { return root_ + "/datasets"; }
@@ -59,6 +67,14 @@ class DataDirectory {
 
   // Lets a job that has no folder yet begin with what another one's checkpoints are, if it has any.
   absl::Status InheritCheckpoints(const std::string& from_job, const std::string& to_job) const;
+
+  std::string RunDirectory(const std::string& job_id) const;
+
+  // For as long as it lives, what the functions below remove stays, and those who call them wait: a
+  // backup takes what the store names. Waits for what is being removed.
+  std::unique_lock<std::shared_mutex> HoldRemovals() const;
+  // For who removes other files of the folder. Owns nothing: they are held.
+  std::shared_lock<std::shared_mutex> TryToRemove() const;
 
   // A model's folder, out of sight at once. OK also where it is not there.
   absl::Status RemoveModel(const std::string& model_id) const;
@@ -98,6 +114,7 @@ class DataDirectory {
 
   const std::string root_;
   const int lock_fd_;
+  mutable std::shared_mutex removals_;
 };
 
 // The files under `directory`, sorted by path, with their SHA-256: all of them or an error, never a

@@ -18,6 +18,7 @@
 #include "server/command_line/manual.h"
 #include "server/command_line/parse.h"
 #include "server/config/version.h"
+#include "server/webhooks/address.h"
 #include "server/worker_process/worker_process.h"
 
 namespace hone::server::config {
@@ -85,8 +86,38 @@ void DeclareRetention(CLI::App& app, retention::Limits& keep) {
   AddLimit(app, "--models-bytes", keep.model_bytes,
            "Bytes of all models together above which the oldest that are not pinned are removed; "
            "0: none");
+  AddDays(app, "--keep-audit-days", keep.audit,
+          "Days that entries of the audit log are kept; 0: for ever");
+  AddLimit(app, "--keep-audit", keep.audit_at_most,
+           "The newest entries of the audit log that are kept; 0: all");
   AddDays(app, "--keep-datasets-days", keep.datasets,
           "Days after which an uploaded data set that no job needed is removed; 0: never");
+}
+
+// What else is kept, and who is told.
+void DeclareKeeping(CLI::App& app, Config& config) {
+  app.add_option("--backup-dir", config.backup_dir,
+                 "Folder for backups (`hone admin backup`), best on another disk")
+      ->envname("HONED_BACKUP_DIR");
+  app.add_option_function<double>(
+         "--backup-every-hours",
+         [&config](const double& hours) {
+           config.backup_every = hours == 0 ? absl::InfiniteDuration() : absl::Hours(hours);
+         },
+         "Hours after the newest backup when the next one is made by itself; 0: never")
+      ->envname("HONED_BACKUP_EVERY_HOURS")
+      ->check(CLI::Range(0.0, 8760.0))
+      ->default_str("0");
+  app.add_option("--backup-keep", config.backup_keep,
+                 "The newest backups made by themselves that are kept; 0: all")
+      ->envname("HONED_BACKUP_KEEP")
+      ->check(CLI::Range(0, 10'000))
+      ->capture_default_str();
+  app.add_option("--webhook-allow", config.webhook_allow,
+                 "A host, an address or a network such as 10.1.0.0/16 that webhooks may call "
+                 "although it is private; may be given several times")
+      ->envname("HONED_WEBHOOK_ALLOW")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void Declare(CLI::App& app, Config& config) {
@@ -188,6 +219,7 @@ void Declare(CLI::App& app, Config& config) {
   AddDuration(app, "--predict-idle-seconds", config.predict_idle, second, CLI::Range(0.0, 86400.0),
               "Idle time after which a model's process is ended");
   DeclareRetention(app, config.keep);
+  DeclareKeeping(app, config);
   app.add_option("--log-level", config.log_level, "What is logged")
       ->envname("HONED_LOG_LEVEL")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
@@ -241,6 +273,13 @@ absl::Status CheckTls(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckKeeping(const Config& config) {
+  if (config.backup_every != absl::InfiniteDuration() && config.backup_dir.empty()) {
+    return absl::InvalidArgumentError("--backup-every-hours: needs --backup-dir");
+  }
+  return webhooks::AddressRule::Make(config.webhook_allow).status();
+}
+
 absl::Status Complete(Config& config) {
   HONE_RETURN_IF_ERROR(CheckAddress("--listen", config.listen));
   HONE_RETURN_IF_ERROR(CheckAddress("--metrics-listen", config.metrics_listen));
@@ -248,6 +287,7 @@ absl::Status Complete(Config& config) {
     HONE_RETURN_IF_ERROR(CheckAddress("--http-listen", config.http_listen));
   }
   HONE_RETURN_IF_ERROR(CheckTls(config));
+  HONE_RETURN_IF_ERROR(CheckKeeping(config));
   if (config.threads == 0) {
     config.threads = AvailableThreads();
   }

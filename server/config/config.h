@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -41,6 +42,10 @@ struct Config {
   absl::Duration transfer_idle = absl::Minutes(2);  // of an upload or download, then it makes room
   absl::Duration import_call = absl::Minutes(10);   // then who waits for an import asks again
   retention::Limits keep;
+  std::string backup_dir;  // "": there are no backups
+  absl::Duration backup_every = absl::InfiniteDuration();
+  int backup_keep = 7;                     // of those by the schedule; 0: all
+  std::vector<std::string> webhook_allow;  // as webhooks::AddressRule takes them
   std::string log_level = "info";
   std::string log_format = "logfmt";  // or "json"
 

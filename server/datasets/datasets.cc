@@ -196,8 +196,11 @@ void Datasets::Sweep() {
                  {{"error", others.status().ToString()}});
     return;
   }
-  for (const std::string& path : *others) {
-    ::unlink(path.c_str());
+  // Where a backup holds them they go the next time: nobody who uploads waits for it.
+  if (const auto removing = directory_.TryToRemove(); removing.owns_lock()) {
+    for (const std::string& path : *others) {
+      ::unlink(path.c_str());
+    }
   }
 }
 

@@ -14,6 +14,7 @@
 #include "engine/base/status.h"
 #include "server/artifacts/data_directory.h"
 #include "server/artifacts/entries.h"
+#include "server/backup/layout.h"
 #include "server/command_line/parse.h"
 #include "server/datasets/blobs.h"
 #include "server/store/dataset_store.h"
@@ -30,9 +31,10 @@ struct Patient {
   std::unique_ptr<artifacts::DataDirectory> directory;
   std::unique_ptr<store::JobStore> store;
   std::vector<Finding> findings;
+  bool is_backup = false;  // which nobody mends: another one is made
 
   void Add(std::string what, std::function<absl::Status()> mend = nullptr) {
-    findings.push_back({std::move(what), std::move(mend)});
+    findings.push_back({std::move(what), is_backup ? nullptr : std::move(mend)});
   }
 };
 
@@ -145,7 +147,19 @@ absl::StatusOr<std::vector<Finding>> Examine(const std::string& data_directory) 
   patient->root = data_directory;
   HONE_ASSIGN_OR_RETURN(patient->directory, artifacts::DataDirectory::OpenAsItIs(data_directory));
   HONE_RETURN_IF_ERROR(store::CheckSqliteVersion(patient->directory->store_path()));
-  HONE_ASSIGN_OR_RETURN(patient->store, store::OpenSqliteStore(patient->directory->store_path()));
+  patient->is_backup =
+      std::filesystem::exists(absl::StrCat(data_directory, "/", backup::kHeaderFile), error);
+  if (patient->is_backup) {
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> changed,
+                          backup::FindDamage(data_directory));
+    for (const std::string& what : changed) {
+      patient->Add(what);
+    }
+  }
+  HONE_ASSIGN_OR_RETURN(patient->store,
+                        patient->is_backup
+                            ? store::OpenSqliteStoreAsItIs(patient->directory->store_path())
+                            : store::OpenSqliteStore(patient->directory->store_path()));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> damage, patient->store->FindDamage());
   for (const std::string& what : damage) {
     patient->Add(absl::StrCat("store.db: ", what));
@@ -161,7 +175,8 @@ int Main(int argc, const char* const* argv) {
   bool mend = false;
   CLI::App app("Checks every invariant of a server's folder; changes nothing unless asked.",
                "honed doctor");
-  app.add_option("--data-dir", data_directory, "The server's folder; no server may use it")
+  app.add_option("--data-dir", data_directory,
+                 "The server's folder, which no server may use, or a backup's")
       ->envname("HONED_DATA_DIR")
       ->required();
   app.add_flag("--mend", mend, "Repair what needs no decision by a person");

@@ -58,6 +58,11 @@ enum class Metric {
   kCallersRefused,
   kWatchStreams,
   kWatchEventsDropped,
+  kBackups,
+  kBackupTime,
+  kWebhookDeliveries,
+  kWebhooksWaiting,
+  kWebhookOldestWaiting,
   kRpcStarted,
   kRpcDuration,
 };

@@ -9,6 +9,7 @@
 #include "engine/base/steady_clock.h"
 #include "server/log/log.h"
 #include "server/retention/clock.h"
+#include "server/store/audit_store.h"
 #include "server/store/dataset_store.h"
 
 namespace hone::server::retention {
@@ -18,6 +19,7 @@ constexpr std::chrono::minutes kEvery(1);
 // In one transaction: others write in between.
 constexpr int kAtOnce = 100;
 constexpr int kEventsAtOnce = 2000;
+constexpr int kAuditAtOnce = 1000;
 
 using artifacts::CheckpointFiles;
 using Ids = std::vector<std::string>;
@@ -66,8 +68,9 @@ void Retention::Loop() {
 }
 
 void Retention::Sweep(std::optional<absl::Time> now) {
-  for (const auto sweep : {&Retention::SweepJobs, &Retention::SweepCheckpoints,
-                           &Retention::SweepModels, &Retention::SweepDatasets}) {
+  for (const auto sweep :
+       {&Retention::SweepJobs, &Retention::SweepCheckpoints, &Retention::SweepModels,
+        &Retention::SweepDatasets, &Retention::SweepAudit}) {
     if (const absl::Status status = (this->*sweep)(now); !status.ok()) {
       log::Warning("nothing past its limits was removed this time", {{"error", status.ToString()}});
     }
@@ -176,6 +179,16 @@ absl::Status Retention::SweepDatasets(std::optional<absl::Time> now) {
         [&](store::JobStore& store) { return store.datasets().DropUnusedSince(since); }));
   }
   hooks_.datasets_removed();
+  return absl::OkStatus();
+}
+
+absl::Status Retention::SweepAudit(std::optional<absl::Time> now) {
+  int removed = kAuditAtOnce;
+  while (removed == kAuditAtOnce && !Stopping()) {
+    HONE_ASSIGN_OR_RETURN(removed, writer_.Run<int>([&](store::JobStore& store) {
+      return store.audit().Remove(Since(now, limits_.audit), limits_.audit_at_most, kAuditAtOnce);
+    }));
+  }
   return absl::OkStatus();
 }
 

@@ -27,6 +27,8 @@ struct Limits {
   int64_t best_models_of_a_name = 0;                   // beside those, by their test metrics
   int64_t model_bytes = 0;                             // of all models together
   absl::Duration datasets = absl::InfiniteDuration();  // after the last job that needed them
+  absl::Duration audit = absl::Hours(24 * 365);        // entries of the audit log
+  int64_t audit_at_most = 100'000;
 };
 
 // What has to happen elsewhere when something is removed.
@@ -62,6 +64,7 @@ class Retention {
   absl::Status RemoveCheckpoints(const std::string& job_id, artifacts::CheckpointFiles files);
   absl::Status SweepModels(std::optional<absl::Time> now);
   absl::Status SweepDatasets(std::optional<absl::Time> now);
+  absl::Status SweepAudit(std::optional<absl::Time> now);
 
   const Limits limits_;
   const Hooks hooks_;

@@ -27,6 +27,19 @@ log::Field ResourceField(absl::string_view resource) {
 
 }  // namespace
 
+store::AuditEntry ToEntry(const Call& call, const absl::Status& status) {
+  store::AuditEntry entry;
+  entry.caller = call.caller;
+  entry.role = call.role;
+  entry.project = call.project;
+  entry.peer = call.peer;
+  entry.rpc = call.method;
+  entry.resource = call.resource;
+  entry.request_id = call.request_id;
+  entry.code = absl::StatusCodeToString(status.code());
+  return entry;
+}
+
 void LogCall(const Call& call, const absl::Status& status, absl::Duration took) {
   const bool fault = IsServersFault(status);
   if (status.ok() && !call.changes) {

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/store/audit_store.h"
 
 namespace hone::server::rpc {
 
@@ -12,12 +13,16 @@ struct Call {
   std::string method = "";
   std::string peer = "";
   std::string caller = "";       // access::Caller's name; "": everybody
+  std::string role = "";         // and role; "": not known
   std::string project = "";      // in which it is made; "": it was not let in
   std::string traceparent = "";  // access::Caller's
   bool changes = false;          // something of the server's
   std::string request_id = "";   // the client's name for the call; "": none
   std::string resource = "";     // "jobs/abc": what it is about; "": not known
 };
+
+// As the audit log has it, without time.
+store::AuditEntry ToEntry(const Call& call, const absl::Status& status);
 
 // One line for a call that has ended: all that change something; those that only read at level
 // debug, and only where they failed, as are those of callers who are not known: the gate logs them,

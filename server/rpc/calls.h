@@ -3,11 +3,13 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "hone/v1/access.pb.h"
+#include "hone/v1/admin.pb.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/model_service.pb.h"
 #include "hone/v1/project.pb.h"
 #include "hone/v1/sweep.pb.h"
 #include "hone/v1/training_service.pb.h"
+#include "hone/v1/webhook.pb.h"
 #include "server/access/gate.h"
 #include "server/rpc/deps.h"
 
@@ -100,5 +102,26 @@ void CreateToken(const v1::CreateTokenRequest& request, Deps& deps,
                  Done<v1::CreateTokenResponse> done);
 absl::StatusOr<v1::ListTokensResponse> ListTokens(const v1::ListTokensRequest& request, Deps& deps);
 void RevokeToken(const v1::RevokeTokenRequest& request, Deps& deps, Done<v1::Token> done);
+
+absl::StatusOr<v1::Backup> CreateBackup(const v1::CreateBackupRequest& request,
+                                        const access::Caller& caller, Deps& deps);
+// These two look at files: on a thread of deps.lists.
+absl::StatusOr<v1::Backup> GetBackup(const v1::GetBackupRequest& request,
+                                     const access::Caller& caller, Deps& deps);
+absl::StatusOr<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest& request,
+                                                    const access::Caller& caller, Deps& deps);
+absl::StatusOr<v1::ListAuditEntriesResponse> ListAuditEntries(
+    const v1::ListAuditEntriesRequest& request, const access::Caller& caller, Deps& deps);
+
+void CreateWebhook(const v1::CreateWebhookRequest& request, const access::Caller& caller,
+                   Deps& deps, Done<v1::CreateWebhookResponse> done);
+absl::StatusOr<v1::Webhook> GetWebhook(const v1::GetWebhookRequest& request,
+                                       const access::Caller& caller, Deps& deps);
+absl::StatusOr<v1::ListWebhooksResponse> ListWebhooks(const v1::ListWebhooksRequest& request,
+                                                      const access::Caller& caller, Deps& deps);
+void DeleteWebhook(const v1::DeleteWebhookRequest& request, const access::Caller& caller,
+                   Deps& deps, Done<v1::DeleteWebhookResponse> done);
+void TestWebhook(const v1::TestWebhookRequest& request, const access::Caller& caller, Deps& deps,
+                 Done<v1::WebhookDelivery> done);
 
 }  // namespace hone::server::rpc

@@ -6,10 +6,12 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/access/audit_log.h"
 #include "server/access/gate.h"
 #include "server/access/projects.h"
 #include "server/access/tokens.h"
 #include "server/artifacts/data_directory.h"
+#include "server/backup/backups.h"
 #include "server/config/config.h"
 #include "server/datasets/datasets.h"
 #include "server/datasets/validations.h"
@@ -28,6 +30,7 @@
 #include "server/store/job_store.h"
 #include "server/store/writer.h"
 #include "server/sweeps/driver.h"
+#include "server/webhooks/sender.h"
 
 namespace hone::server::rpc {
 
@@ -78,6 +81,9 @@ struct Deps {
   access::Tokens& tokens;
   LateRefusals& late_refusals;
   access::Projects& projects;
+  access::AuditLog& audit;
+  backup::Backups& backups;
+  webhooks::Sender& webhooks;
 };
 
 // Called once, on any thread, with a call's answer.

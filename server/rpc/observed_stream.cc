@@ -8,7 +8,7 @@
 namespace hone::server::rpc {
 
 ObservedStream::ObservedStream(Call call, Deps& deps)
-    : call_(std::move(call)), registry_(deps.registry), begin_(SteadyNow()) {
+    : call_(std::move(call)), registry_(deps.registry), audit_(deps.audit), begin_(SteadyNow()) {
   registry_.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
 }
 
@@ -21,6 +21,10 @@ grpc::Status ObservedStream::End(const absl::Status& status, const std::string& 
                     {call_.method, absl::StatusCodeToString(status.code())},
                     absl::ToDoubleSeconds(took));
   LogCall(call_, status, took);
+  const bool refused = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
+  if (call_.changes || refused) {
+    audit_.Record(ToEntry(call_, status), refused);
+  }
   return ToGrpc(status);
 }
 

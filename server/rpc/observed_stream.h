@@ -21,6 +21,7 @@ class ObservedStream {
  private:
   Call call_;
   metrics::Registry& registry_;
+  access::AuditLog& audit_;
   const absl::Duration begin_;  // SteadyNow()
 };
 

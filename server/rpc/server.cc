@@ -23,6 +23,7 @@
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/descriptor.h"
 #include "server/artifacts/control_socket.h"
+#include "server/backup/backups.h"
 #include "server/config/version.h"
 #include "server/http/server.h"
 #include "server/log/log.h"
@@ -40,6 +41,7 @@
 #include "server/store/sqlite_store.h"
 #include "server/sweeps/driver.h"
 #include "server/tls/certificates.h"
+#include "server/webhooks/sender.h"
 #include "server/worker_process/confinement.h"
 
 namespace hone::server::rpc {
@@ -75,7 +77,8 @@ constexpr int kIdleMilliseconds = 600'000;
 const std::vector<const char*> kServices = {
     v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
     v1::DatasetService::service_full_name(),  v1::SweepService::service_full_name(),
-    v1::AccessService::service_full_name(),   v1::ProjectService::service_full_name()};
+    v1::AccessService::service_full_name(),   v1::ProjectService::service_full_name(),
+    v1::AdminService::service_full_name(),    v1::WebhookService::service_full_name()};
 
 uint64_t MostDescriptors() {
   rlimit limit{};
@@ -121,6 +124,18 @@ class HonedServer final : public Server {
                 },
             .looked = [this] { sweep_streams_->Wake(); }},
         *store_, *writer_);
+    audit_ = std::make_unique<access::AuditLog>(*writer_);
+    HONE_ASSIGN_OR_RETURN(webhooks::AddressRule addresses,
+                          webhooks::AddressRule::Make(config_.webhook_allow));
+    webhooks_ =
+        std::make_unique<webhooks::Sender>(std::move(addresses), *store_, *writer_, registry_);
+    backups_ = std::make_unique<backup::Backups>(
+        backup::Options{.folder = config_.backup_dir,
+                        .every = config_.backup_every,
+                        .keep = config_.backup_keep,
+                        .disk_floor_bytes = config_.disk_floor_bytes,
+                        .server_version = config::kVersion},
+        *directory_, registry_);
     remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
     HONE_RETURN_IF_ERROR(remover_->Start());
     datasets_ = std::make_unique<datasets::Datasets>(
@@ -175,7 +190,8 @@ class HonedServer final : public Server {
         config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_,  *predictors_,
         *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,     *validations_,
         bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_,  engine_,
-        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_, *projects_});
+        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_, *projects_,
+        *audit_,   *backups_,   *webhooks_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const char* const service : kServices) {
@@ -189,6 +205,8 @@ class HonedServer final : public Server {
     scheduler_->Start();
     sweeps_->Start();
     retention_->Start();
+    backups_->Start();
+    webhooks_->Start();
     self_check_ = std::make_unique<SelfCheck>(connections_->dialed(), certificates_.get());
     ready_ = true;
     return absl::OkStatus();
@@ -248,6 +266,7 @@ class HonedServer final : public Server {
     connections_.reset();
     streams_.reset();
     sweep_streams_.reset();
+    backups_.reset();
     retention_.reset();  // which calls the predictors and the data sets
     histories_.reset();
     lists_.reset();
@@ -260,8 +279,12 @@ class HonedServer final : public Server {
     scheduler_.reset();
     datasets_.reset();
     remover_.reset();
+    if (webhooks_ != nullptr) {
+      webhooks_->Stop();
+    }
     writer_.reset();
-    sweeps_.reset();  // which the writer's last answers still reach
+    webhooks_.reset();  // which the writer's last events still reach
+    sweeps_.reset();    // which the writer's last answers still reach
     store_.reset();
   }
 
@@ -318,6 +341,8 @@ class HonedServer final : public Server {
     sweep_service_ = std::make_unique<SweepService>(*deps_, *sweep_streams_);
     access_service_ = std::make_unique<AccessService>(*deps_);
     project_service_ = std::make_unique<ProjectService>(*deps_);
+    admin_service_ = std::make_unique<AdminService>(*deps_);
+    webhook_service_ = std::make_unique<WebhookService>(*deps_);
     absl::StatusOr<artifacts::ControlSocket> control =
         artifacts::ControlSocket::Make(config_.data_dir);
     if (control.ok()) {
@@ -346,6 +371,8 @@ class HonedServer final : public Server {
     builder.RegisterService(access_service_.get());
     builder.RegisterService(project_service_.get());
     builder.RegisterService(health_.get());
+    builder.RegisterService(admin_service_.get());
+    builder.RegisterService(webhook_service_.get());
     if (control_ != nullptr) {
       builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
     }
@@ -410,6 +437,7 @@ class HonedServer final : public Server {
     bus_.Publish(event);
     if (jobs::EndsJob(*event.event)) {
       sweeps_->Wake();
+      webhooks_->Wake();
     }
   }
 
@@ -447,6 +475,7 @@ class HonedServer final : public Server {
     RefreshJobs(registry);
     RefreshProjects(registry);
     RefreshSweeps(registry);
+    RefreshWebhooks(registry);
     MeasureStorage();
   }
 
@@ -531,6 +560,14 @@ class HonedServer final : public Server {
     }
   }
 
+  void RefreshWebhooks(metrics::Registry& registry) {
+    if (const auto waiting = store_->webhooks().Waiting(); waiting.ok()) {
+      registry.Set(Metric::kWebhooksWaiting, {}, static_cast<double>(waiting->number));
+      registry.Set(Metric::kWebhookOldestWaiting, {},
+                   waiting->number == 0 ? 0 : absl::ToDoubleSeconds(absl::Now() - waiting->oldest));
+    }
+  }
+
   // Not while somebody waits for the answer: the folder may hold many files.
   void MeasureStorage() {
     const int64_t now = absl::ToInt64Seconds(SteadyNow());
@@ -569,7 +606,10 @@ class HonedServer final : public Server {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<datasets::Validations> validations_;  // the writer tells it what is stored
+  std::unique_ptr<webhooks::Sender> webhooks_;  // the writer tells it that there is something
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<access::AuditLog> audit_;
+  std::unique_ptr<backup::Backups> backups_;
   std::unique_ptr<sweeps::Driver> sweeps_;
   std::unique_ptr<removal::Remover> remover_;
   std::unique_ptr<datasets::Datasets> datasets_;
@@ -593,6 +633,8 @@ class HonedServer final : public Server {
   std::unique_ptr<SweepService> sweep_service_;
   std::unique_ptr<AccessService> access_service_;
   std::unique_ptr<ProjectService> project_service_;
+  std::unique_ptr<AdminService> admin_service_;
+  std::unique_ptr<WebhookService> webhook_service_;
   std::unique_ptr<artifacts::ControlSocket> control_;  // as long as its server
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<Health> health_;

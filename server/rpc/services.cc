@@ -329,4 +329,74 @@ grpc::ServerUnaryReactor* ProjectService::UpdateProject(grpc::CallbackServerCont
       .Later(*request, rpc::UpdateProject);
 }
 
+grpc::ServerUnaryReactor* AdminService::CreateBackup(grpc::CallbackServerContext* context,
+                                                     const v1::CreateBackupRequest* request,
+                                                     v1::Backup* reply) {
+  return Unary(context, "CreateBackup", deps_, reply)
+      .Changes(*request)
+      .Now(*request, rpc::CreateBackup);
+}
+
+grpc::ServerUnaryReactor* AdminService::GetBackup(grpc::CallbackServerContext* context,
+                                                  const v1::GetBackupRequest* request,
+                                                  v1::Backup* reply) {
+  return Unary(context, "GetBackup", deps_, reply)
+      .Reads(*request)
+      .On(deps_.lists, *request, rpc::GetBackup);
+}
+
+grpc::ServerUnaryReactor* AdminService::ListBackups(grpc::CallbackServerContext* context,
+                                                    const v1::ListBackupsRequest* request,
+                                                    v1::ListBackupsResponse* reply) {
+  return Unary(context, "ListBackups", deps_, reply)
+      .Reads(*request)
+      .On(deps_.lists, *request, rpc::ListBackups);
+}
+
+grpc::ServerUnaryReactor* AdminService::ListAuditEntries(grpc::CallbackServerContext* context,
+                                                         const v1::ListAuditEntriesRequest* request,
+                                                         v1::ListAuditEntriesResponse* reply) {
+  return Unary(context, "ListAuditEntries", deps_, reply)
+      .Reads(*request)
+      .On(deps_.lists, *request, rpc::ListAuditEntries);
+}
+
+grpc::ServerUnaryReactor* WebhookService::CreateWebhook(grpc::CallbackServerContext* context,
+                                                        const v1::CreateWebhookRequest* request,
+                                                        v1::CreateWebhookResponse* reply) {
+  return Unary(context, "CreateWebhook", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::CreateWebhook);
+}
+
+grpc::ServerUnaryReactor* WebhookService::GetWebhook(grpc::CallbackServerContext* context,
+                                                     const v1::GetWebhookRequest* request,
+                                                     v1::Webhook* reply) {
+  return Unary(context, "GetWebhook", deps_, reply).Reads(*request).Now(*request, rpc::GetWebhook);
+}
+
+grpc::ServerUnaryReactor* WebhookService::ListWebhooks(grpc::CallbackServerContext* context,
+                                                       const v1::ListWebhooksRequest* request,
+                                                       v1::ListWebhooksResponse* reply) {
+  return Unary(context, "ListWebhooks", deps_, reply)
+      .Reads(*request)
+      .Now(*request, rpc::ListWebhooks);
+}
+
+grpc::ServerUnaryReactor* WebhookService::DeleteWebhook(grpc::CallbackServerContext* context,
+                                                        const v1::DeleteWebhookRequest* request,
+                                                        v1::DeleteWebhookResponse* reply) {
+  return Unary(context, "DeleteWebhook", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::DeleteWebhook);
+}
+
+grpc::ServerUnaryReactor* WebhookService::TestWebhook(grpc::CallbackServerContext* context,
+                                                      const v1::TestWebhookRequest* request,
+                                                      v1::WebhookDelivery* reply) {
+  return Unary(context, "TestWebhook", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::TestWebhook);
+}
+
 }  // namespace hone::server::rpc

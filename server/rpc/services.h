@@ -3,11 +3,13 @@
 #include <memory>
 
 #include "hone/v1/access.grpc.pb.h"
+#include "hone/v1/admin.grpc.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/project.grpc.pb.h"
 #include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
+#include "hone/v1/webhook.grpc.pb.h"
 #include "server/rpc/deps.h"
 #include "server/rpc/sweep_streams.h"
 #include "server/rpc/watch_streams.h"
@@ -174,6 +176,51 @@ class AccessService final : public v1::AccessService::CallbackService {
   grpc::ServerUnaryReactor* RevokeToken(grpc::CallbackServerContext* context,
                                         const v1::RevokeTokenRequest* request,
                                         v1::Token* reply) override;
+
+ private:
+  Deps& deps_;
+};
+
+class AdminService final : public v1::AdminService::CallbackService {
+ public:
+  explicit AdminService(Deps& deps) : deps_(deps) {}
+
+  grpc::ServerUnaryReactor* CreateBackup(grpc::CallbackServerContext* context,
+                                         const v1::CreateBackupRequest* request,
+                                         v1::Backup* reply) override;
+  grpc::ServerUnaryReactor* GetBackup(grpc::CallbackServerContext* context,
+                                      const v1::GetBackupRequest* request,
+                                      v1::Backup* reply) override;
+  grpc::ServerUnaryReactor* ListBackups(grpc::CallbackServerContext* context,
+                                        const v1::ListBackupsRequest* request,
+                                        v1::ListBackupsResponse* reply) override;
+  grpc::ServerUnaryReactor* ListAuditEntries(grpc::CallbackServerContext* context,
+                                             const v1::ListAuditEntriesRequest* request,
+                                             v1::ListAuditEntriesResponse* reply) override;
+
+ private:
+  Deps& deps_;
+};
+
+class WebhookService final : public v1::WebhookService::CallbackService {
+ public:
+  explicit WebhookService(Deps& deps) : deps_(deps) {}
+
+  grpc::ServerUnaryReactor* CreateWebhook(grpc::CallbackServerContext* context,
+                                          const v1::CreateWebhookRequest* request,
+                                          v1::CreateWebhookResponse* reply) override;
+  grpc::ServerUnaryReactor* GetWebhook(grpc::CallbackServerContext* context,
+                                       const v1::GetWebhookRequest* request,
+                                       v1::Webhook* reply) override;
+  grpc::ServerUnaryReactor* ListWebhooks(grpc::CallbackServerContext* context,
+                                         const v1::ListWebhooksRequest* request,
+                                         v1::ListWebhooksResponse* reply) override;
+  grpc::ServerUnaryReactor* DeleteWebhook(grpc::CallbackServerContext* context,
+                                          const v1::DeleteWebhookRequest* request,
+                                          v1::DeleteWebhookResponse* reply) override;
+  grpc::ServerUnaryReactor* TestWebhook(grpc::CallbackServerContext* context,
+                                        const v1::TestWebhookRequest* request,
+                                        v1::WebhookDelivery* reply) override;
 
  private:
   Deps& deps_;

@@ -26,6 +26,7 @@
 #include "server/rpc/deps.h"
 #include "server/rpc/late_refusals.h"
 #include "server/rpc/status.h"
+#include "server/store/audited_call.h"
 
 namespace hone::server::rpc {
 
@@ -60,6 +61,7 @@ class Unary {
         caller_(deps.gate.Admit(CredentialsOf(*context), method)) {
     if (caller_.ok()) {
       call_.caller = caller_->name;
+      call_.role = std::string(access::RoleName(caller_->role));
       call_.project = caller_->project;
       call_.traceparent = caller_->traceparent = TraceparentOf(*context);
     }
@@ -102,6 +104,13 @@ class Unary {
     }
     if constexpr (requires { request.header().dataset_id(); }) {
       call_.resource = absl::StrCat("datasets/", request.header().dataset_id());
+    }
+    if constexpr (requires { request.webhook_id(); }) {
+      call_.resource = absl::StrCat("webhooks/", request.webhook_id());
+    }
+    if (caller_.ok()) {
+      audited_ = std::make_shared<store::AuditedCall>();
+      audited_->entry = ToEntry(call_, absl::OkStatus());
     }
     return *this;
   }
@@ -150,6 +159,7 @@ class Unary {
       return Refuse();
     }
     const absl::Status taken = Begin();
+    const store::WorkingFor working(audited_);
     return Finish(taken.ok() ? call() : absl::StatusOr<Reply>(taken));
   }
 
@@ -177,6 +187,7 @@ class Unary {
     }
     const auto pending = std::make_shared<Pending>(*this);
     Pending::AnswerAfter(most, std::move(late), pending);
+    const store::WorkingFor working(audited_);
     call([pending](absl::StatusOr<Reply> result) { pending->Answer(std::move(result)); });
     return reactor_;
   }
@@ -290,11 +301,15 @@ class Unary {
 
   void Log(const absl::StatusOr<Reply>& result, absl::Duration took) const {
     Call call = call_;
-    if constexpr (std::is_same_v<Reply, v1::Job>) {
-      // A job that is made has no name before.
+    if constexpr (requires { std::string(result->name()); }) {
+      // What is made has no name before.
       call.resource = result.ok() && !result->name().empty() ? result->name() : call.resource;
     }
     LogCall(call, result.status(), took);
+    // Else the write has stored it with what it changed.
+    if (!caller_.ok() || (audited_ != nullptr && !audited_->written)) {
+      deps_.audit.Record(ToEntry(call, result.status()), /*refused=*/!caller_.ok());
+    }
   }
 
   Reactor* reactor_;  // its own until Finish
@@ -303,6 +318,7 @@ class Unary {
   Call call_;
   absl::Duration begin_;
   absl::StatusOr<access::Caller> caller_;
+  std::shared_ptr<store::AuditedCall> audited_;  // none: it changes nothing
   absl::Status asked_;  // what is wrong with the request, whatever the call
   int64_t bytes_ = 0;   // of the request
   std::string name_;    // NameIn the request

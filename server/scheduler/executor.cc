@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/store/audited_call.h"
+
 namespace hone::server::scheduler {
 
 Executor::Executor(int threads, size_t max_queued) : max_queued_(max_queued) {
@@ -22,6 +24,12 @@ Executor::~Executor() {
 }
 
 bool Executor::Submit(std::function<void()> task) {
+  if (auto call = store::WorkingFor::Now(); call != nullptr) {
+    task = [call = std::move(call), task = std::move(task)] {
+      const store::WorkingFor working(call);
+      task();
+    };
+  }
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() >= max_queued_ || stopping_) {

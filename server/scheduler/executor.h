@@ -11,7 +11,8 @@
 
 namespace hone::server::scheduler {
 
-// A few threads for what may take a while and must not hold up a handler. Any thread may submit.
+// A few threads for what may take a while and must not hold up a handler. They work for the same
+// call (store::WorkingFor) as who submits. Any thread may submit.
 class Executor {
  public:
   Executor(int threads, size_t max_queued);

@@ -151,10 +151,12 @@ struct Folder {
   std::string id;  // of the job or the model
 };
 
+class AuditStore;
 class DatasetStore;
 class ProjectStore;
 class SweepStore;
 class TokenStore;
+class WebhookStore;
 
 // The truth about jobs, their events and models. Every change of a job's state is one guarded
 // statement: it names the state and the attempt that it expects, and a change that
@@ -289,6 +291,11 @@ class JobStore {
   virtual const ProjectStore& projects() const = 0;
   virtual TokenStore& tokens() = 0;
   virtual const TokenStore& tokens() const = 0;
+  // Who is told how jobs go, who did what: the same.
+  virtual WebhookStore& webhooks() = 0;
+  virtual const WebhookStore& webhooks() const = 0;
+  virtual AuditStore& audit() = 0;
+  virtual const AuditStore& audit() const = 0;
 };
 
 }  // namespace hone::server::store

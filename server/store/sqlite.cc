@@ -148,6 +148,20 @@ absl::StatusOr<Connection> OpenReader(const std::string& path) {
   return connection;
 }
 
+absl::StatusOr<Connection> OpenAsItIs(const std::string& path) {
+  HONE_ASSIGN_OR_RETURN(Connection connection, Open(path, SQLITE_OPEN_READWRITE));
+  HONE_RETURN_IF_ERROR(Execute(connection.get(), "PRAGMA query_only = ON;"));
+  return connection;
+}
+
+absl::StatusOr<Connection> OpenCopy(const std::string& path) {
+  HONE_ASSIGN_OR_RETURN(Connection connection,
+                        Open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
+  HONE_RETURN_IF_ERROR(
+      Execute(connection.get(), "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"));
+  return connection;
+}
+
 absl::Status TimedConnection::Open(const std::string& path, absl::Duration most_time) {
   most_time_ = most_time;
   HONE_ASSIGN_OR_RETURN(connection_, OpenReader(path));

@@ -74,6 +74,10 @@ using Connection = std::unique_ptr<sqlite3, CloseConnection>;
 // a sync at every commit; a reader sees it as of its last commit and never checkpoints.
 absl::StatusOr<Connection> OpenWriter(const std::string& path);
 absl::StatusOr<Connection> OpenReader(const std::string& path);
+// The one that writes to a file that is to stay as it is: no log is made beside it.
+absl::StatusOr<Connection> OpenAsItIs(const std::string& path);
+// Makes a new file, without care for a crash: whoever makes it syncs it at the end.
+absl::StatusOr<Connection> OpenCopy(const std::string& path);
 
 absl::Status Execute(sqlite3* connection, const std::string& sql);
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/store/audit_store.h"
 #include "server/store/dataset_store.h"
 #include "server/store/fair_queue.h"
 #include "server/store/job_store.h"
@@ -22,6 +23,7 @@
 #include "server/store/sqlite_rows.h"
 #include "server/store/sweep_store.h"
 #include "server/store/token_store.h"
+#include "server/store/webhook_store.h"
 
 namespace hone::server::store {
 
@@ -57,6 +59,7 @@ class SqliteStore final : public JobStore {
  public:
   explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
   absl::Status Open(const std::string& path);
+  absl::Status OpenToLook(const std::string& path);
 
   absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) override;
   absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) override;
@@ -138,10 +141,16 @@ class SqliteStore final : public JobStore {
   const ProjectStore& projects() const override { return *projects_; }
   TokenStore& tokens() override { return *tokens_; }
   const TokenStore& tokens() const override { return *tokens_; }
+  WebhookStore& webhooks() override { return *webhooks_; }
+  const WebhookStore& webhooks() const override { return *webhooks_; }
+  AuditStore& audit() override { return *audit_; }
+  const AuditStore& audit() const override { return *audit_; }
 
  private:
   void RefuseRestOfBrokenBatch();
   absl::Status Migrate();
+  // What both ways to open do with the writer's connection.
+  absl::Status Begin(const std::string& path);
   absl::Status CheckTables();
   absl::Status Prepare(std::initializer_list<std::pair<Statement*, std::string>> statements);
   absl::Status PrepareJobs();
@@ -195,6 +204,8 @@ class SqliteStore final : public JobStore {
   std::unique_ptr<SweepStore> sweeps_;
   std::unique_ptr<ProjectStore> projects_;
   std::unique_ptr<TokenStore> tokens_;
+  std::unique_ptr<WebhookStore> webhooks_;
+  std::unique_ptr<AuditStore> audit_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   bool in_batch_ = false;            // Commit is at its writes

@@ -173,6 +173,10 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
                              .Text(row.job.project)
                              .Run());
   }
+  if (ends) {
+    HONE_ASSIGN_OR_RETURN(const JobRow ended, Load(row.job.id));
+    HONE_RETURN_IF_ERROR(webhooks_->JobHasEnded(row.row, ended.job, now));
+  }
   v1::Event event;
   event.mutable_state()->set_state(jobs::ToProto(change.to));
   event.mutable_state()->set_message(change.message);
@@ -293,6 +297,9 @@ absl::Status SqliteStore::Append(const std::string& id, int attempt, const Repor
     int64_t sequence = row.job.last_sequence;
     for (const v1::Event& event : report.events) {
       HONE_RETURN_IF_ERROR(Log(row, event, ++sequence, attempt, now));
+      if (event.has_metrics()) {
+        HONE_RETURN_IF_ERROR(webhooks_->JobHasMetrics(row.row, row.job, event.metrics(), now));
+      }
     }
     return absl::OkStatus();
   });

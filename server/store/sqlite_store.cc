@@ -5,12 +5,14 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "server/store/schema.h"
+#include "server/store/sqlite_audit.h"
 #include "server/store/sqlite_datasets.h"
 #include "server/store/sqlite_functions.h"
 #include "server/store/sqlite_job_store.h"
 #include "server/store/sqlite_projects.h"
 #include "server/store/sqlite_sweeps.h"
 #include "server/store/sqlite_tokens.h"
+#include "server/store/sqlite_webhooks.h"
 
 namespace hone::server::store {
 namespace {
@@ -32,6 +34,16 @@ absl::StatusOr<int64_t> VersionOf(sqlite3* connection) {
 
 absl::Status SqliteStore::Open(const std::string& path) {
   HONE_ASSIGN_OR_RETURN(connection_, OpenWriter(path));
+  return Begin(path);
+}
+
+absl::Status SqliteStore::OpenToLook(const std::string& path) {
+  HONE_RETURN_IF_ERROR(CheckSqliteVersion(path));
+  HONE_ASSIGN_OR_RETURN(connection_, OpenAsItIs(path));
+  return Begin(path);
+}
+
+absl::Status SqliteStore::Begin(const std::string& path) {
   RefuseRestOfBrokenBatch();
   HONE_RETURN_IF_ERROR(RegisterFunctions(connection_.get()));
   HONE_RETURN_IF_ERROR(Migrate());
@@ -46,6 +58,8 @@ absl::Status SqliteStore::Open(const std::string& path) {
   HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), *projects_, path));
   HONE_ASSIGN_OR_RETURN(sweeps_, OpenSqliteSweeps(connection_.get(), *projects_, path));
   HONE_ASSIGN_OR_RETURN(tokens_, OpenSqliteTokens(connection_.get(), path));
+  HONE_ASSIGN_OR_RETURN(webhooks_, OpenSqliteWebhooks(connection_.get(), path));
+  HONE_ASSIGN_OR_RETURN(audit_, OpenSqliteAudit(connection_.get(), path));
   return absl::OkStatus();
 }
 
@@ -54,7 +68,8 @@ absl::Status SqliteStore::Open(const std::string& path) {
 absl::Status SqliteStore::CheckTables() {
   for (const char* table :
        {"meta", "job", "job_label", "garbage", "model", "dataset", "dataset_use", "upload",
-        "removal", "validation", "sweep", "sweep_trial", "token", "project"}) {
+        "removal", "validation", "sweep", "sweep_trial", "token", "project", "webhook",
+        "webhook_delivery", "webhook_passed", "audit"}) {
     Statement check;
     HONE_RETURN_IF_ERROR(
         check.Prepare(connection_.get(), absl::StrCat("PRAGMA quick_check('", table, "')")));
@@ -157,6 +172,12 @@ absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& pat
                                                           const std::string& owner) {
   auto store = std::make_unique<SqliteStore>(owner);
   HONE_RETURN_IF_ERROR(Annotate(store->Open(path), absl::StrCat("store ", path)));
+  return store;
+}
+
+absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStoreAsItIs(const std::string& path) {
+  auto store = std::make_unique<SqliteStore>("nobody");
+  HONE_RETURN_IF_ERROR(Annotate(store->OpenToLook(path), absl::StrCat("store ", path)));
   return store;
 }
 

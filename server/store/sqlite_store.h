@@ -16,6 +16,9 @@ namespace hone::server::store {
 // `owner` names the server in its claims; it is the same after a restart.
 absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path,
                                                           const std::string& owner = "honed");
+// The same to look at: every write fails, and no byte of the file changes. For a file that nobody
+// writes to and that has no log beside it, as in a backup. FAILED_PRECONDITION: of another version.
+absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStoreAsItIs(const std::string& path);
 // FAILED_PRECONDITION: opening it would change it, because an older version wrote it.
 absl::Status CheckSqliteVersion(const std::string& path);
 

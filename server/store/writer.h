@@ -12,12 +12,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "server/store/audited_call.h"
 #include "server/store/job_store.h"
 
 namespace hone::server::store {
 
 // The one thread that writes to the store. What waits is committed together (one sync for all of
 // it); then the events go to `listener`, in the log's order, and each write is told its result.
+// What is written for a client's call (WorkingFor) comes with the call's entry in the audit log.
 // `store` and whatever the listener touches outlive this. Any thread may submit.
 class Writer {
  public:
@@ -45,15 +48,25 @@ class Writer {
   void Submit(std::function<absl::StatusOr<T>(JobStore&)> work,
               std::function<void(absl::StatusOr<T>)> done) {
     auto result = std::make_shared<absl::StatusOr<T>>(absl::UnknownError("not run"));
-    auto finish = [this, result, done](const absl::Status& committed) {
+    auto call = WorkingFor::Now();
+    auto finish = [this, result, done, call](const absl::Status& committed) {
+      if (call != nullptr && !committed.ok()) {
+        call->written = false;
+      }
+      const WorkingFor working(call);
       if (!committed.ok() || IsStoresFault(result->status())) {
         observer_.failed();
       }
       // What a write said in a batch that was lost may have come from that.
       done(committed.ok() ? std::move(*result) : committed);
     };
-    if (!Post({[result, work = std::move(work)](JobStore& store) { *result = work(store); },
-               finish})) {
+    auto run = [result, call, work = std::move(work)](JobStore& store) {
+      *result = work(store);
+      if (call != nullptr && result->ok() && !call->written.exchange(true)) {
+        call->written = call->Write(store.audit(), ResourceOf(**result), absl::Now()).ok();
+      }
+    };
+    if (!Post({std::move(run), finish})) {
       observer_.refused();
       done(absl::ResourceExhaustedError("the store has too many writes queued; try again"));
     }

@@ -30,8 +30,9 @@ LEAST = {
                  ListDatasets GetDatasetValidation GetSweep ListSweeps WatchSweep GetProject""",
     "submitter": """CreateJob CancelJob PauseJob ResumeJob RetryJob UpdateJob CreateSweep CancelSweep BeginUpload UploadDataset ValidateDataset
                     ImportModel Predict Generate""",
-    "operator": "DeleteJob DeleteModel UpdateModel DeleteDataset DeleteSweep",
-    "admin": "CreateToken ListTokens RevokeToken ListProjects UpdateProject",
+    "operator": """DeleteJob DeleteModel UpdateModel DeleteDataset DeleteSweep CreateBackup GetBackup ListBackups CreateWebhook GetWebhook ListWebhooks
+                   DeleteWebhook TestWebhook""",
+    "admin": "CreateToken ListTokens RevokeToken ListProjects UpdateProject ListAuditEntries",
 }
 # Calls about one thing, by the field that names it: in another project they are answered as calls about what does not exist.
 ABOUT = {

@@ -101,6 +101,20 @@ EXPECTED = {
     "UpdateProject": {"empty": (Code.INVALID_ARGUMENT, "name: must be projects/<"), "huge field": (Code.INVALID_ARGUMENT, "name: must be projects/<"),
                       "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.INVALID_ARGUMENT, "update_mask"),
                       "deleted": FINE, "unknown name": FINE},
+    "CreateBackup": {"empty": FINE, "huge field": (Code.INVALID_ARGUMENT, "backup_id: must be"), "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT,
+                     "wrong state": (Code.ALREADY_EXISTS, "backups/known"), "deleted": NO_NAME, "unknown name": NO_NAME},
+    "GetBackup": by_name("backups", "backups/nobody"),
+    "ListBackups": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
+                    "deleted": NO_NAME, "unknown name": NO_NAME},
+    "ListAuditEntries": page(),
+    "CreateWebhook": {"empty": (Code.INVALID_ARGUMENT, "webhook_id: must be"), "huge field": (Code.INVALID_ARGUMENT, "webhook_id: must be"),
+                      "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "webhooks/known"),
+                      "deleted": NO_NAME, "unknown name": NO_NAME},
+    "GetWebhook": by_name("webhooks", "webhooks/nobody"),
+    "ListWebhooks": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
+                     "deleted": NO_NAME, "unknown name": NO_NAME},
+    "DeleteWebhook": by_name("webhooks", "webhooks/nobody"),
+    "TestWebhook": by_name("webhooks", "webhooks/nobody"),
     "GetDatasetValidation": by_name("datasets", "datasets/nobody", (Code.NOT_FOUND, "ValidateDataset")),
 }
 
@@ -111,9 +125,11 @@ class Matrix(unittest.TestCase):
         cls.temporary = tempfile.TemporaryDirectory(prefix="hone-matrix-")
         folder = pathlib.Path(cls.temporary.name)
         cls.wire = Wire(OPTIONS.descriptors)
+        (folder / "backups").mkdir()
         sleeper = write_sleeper(folder, OPTIONS.bin / "hone-worker")
         cls.server = Honed(OPTIONS.bin / "honed", folder, "--worker", sleeper, "--silence-seconds", 3600, "--grace-seconds", 1,
-                           "--data-mirror", write_mirror(folder / "mirror"))
+                           "--data-mirror", write_mirror(folder / "mirror"), "--backup-dir", folder / "backups",
+                           "--webhook-allow", "127.0.0.1")
         # Past the client's own limits: the server is what is tried.
         cls.channel = grpc.insecure_channel(cls.server.address, options=[("grpc.max_send_message_length", -1)])
         # Who may call what is tried by access.py: here one calls who may everything.
@@ -122,6 +138,10 @@ class Matrix(unittest.TestCase):
         cls.metadata = [("authorization", f"Bearer {made.stdout.strip()}")]
         cls.call("CreateToken", cls.message("CreateTokenRequest", token_id="gone", role="VIEWER"))
         cls.call("RevokeToken", cls.named("RevokeTokenRequest", "tokens/gone"))
+        cls.call("CreateBackup", cls.message("CreateBackupRequest", backup_id="known"))
+        for name in ("known", "gone"):
+            cls.call("CreateWebhook", cls.message("CreateWebhookRequest", webhook_id=name, webhook={"url": "http://127.0.0.1:9/"}))
+        cls.call("DeleteWebhook", cls.named("DeleteWebhookRequest", "webhooks/gone"))
         cls.upload("table")
         cls.ended, cls.deleted_job = cls.run_job("ended"), cls.run_job("to be deleted")
         cls.model, cls.deleted_model = cls.model_of(cls.ended), cls.model_of(cls.deleted_job)
@@ -229,14 +249,14 @@ class Matrix(unittest.TestCase):
         if case == "not UTF-8":
             return wrap(NOT_UTF8[rpc]) if rpc in NOT_UTF8 else wrap(b"\x0a\x02\xff\xfe")
         kind = {"TrainingService": "jobs", "ModelService": "models", "DatasetService": "datasets",
-                "SweepService": "sweeps", "AccessService": "tokens", "ProjectService": "projects"}[method.containing_service.name]
+                "SweepService": "sweeps", "AccessService": "tokens", "ProjectService": "projects", "AdminService": "backups", "WebhookService": "webhooks"}[method.containing_service.name]
         deleted = {"jobs": self.deleted_job, "models": self.deleted_model, "datasets": "datasets/gone",
-                   "sweeps": self.deleted_sweep, "tokens": "tokens/gone", "projects": "projects/gone"}[kind]
+                   "sweeps": self.deleted_sweep, "tokens": "tokens/gone", "projects": "projects/gone", "backups": "backups/gone", "webhooks": "webhooks/gone"}[kind]
         name = {"huge field": f"{kind}/" + "a" * 1_000_000, "unknown name": f"{kind}/nobody", "deleted": deleted}.get(case)
         if case == "wrong state":
             name = {"jobs": self.queued if rpc == "DeleteJob" else self.ended, "models": self.model,
                     "datasets": "datasets/table", "sweeps": self.running_sweep if rpc == "DeleteSweep" else self.ended_sweep, "tokens": "tokens/known",
-                    "projects": "projects/known"}[kind]
+                    "projects": "projects/known", "backups": "backups/known", "webhooks": "webhooks/known"}[kind]
         if rpc == "CreateJob":
             dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
             request.spec.CopyFrom(self.spec("x" * 1_000_000 if case == "huge field" else "another", dataset))
@@ -247,6 +267,10 @@ class Matrix(unittest.TestCase):
             request.request_id = "ended" if case == "wrong state" else ""
         elif rpc == "CreateToken":
             request.token_id, request.role = name.split("/", 1)[1], 1
+        elif rpc == "CreateBackup":
+            request.backup_id = name.split("/", 1)[1]
+        elif rpc == "CreateWebhook":
+            request.webhook_id, request.webhook.url = name.split("/", 1)[1], "http://127.0.0.1:9/"
         elif rpc == "ImportModel":
             request.dataset = {"huge field": "datasets/" + "a" * 1_000_000, "wrong state": "datasets/table",
                                "deleted": "datasets/gone", "unknown name": "datasets/nobody"}[case]
@@ -313,6 +337,7 @@ NOT_UTF8 = {
     "UpdateModel": b"\x0a\x04\x0a\x02\xff\xfe",  # model.name
     "CreateSweep": b"\x12\x02\xff\xfe",     # request_id
     "ListSweeps": b"\x12\x02\xff\xfe",      # page_token
+    "ListAuditEntries": b"\x12\x02\xff\xfe",
     "ListJobs": b"\x12\x02\xff\xfe",       # page_token
     "ListModels": b"\x12\x02\xff\xfe",
     "ListDatasets": b"\x12\x02\xff\xfe",

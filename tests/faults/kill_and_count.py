@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills honed and hone-worker, fills the disk and breaks fsync at counted events, sets the clock, stops workers, and counts what is left: every job that was
-acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run, every watcher saw every event once, and every sweep has each
-of its trials once.
+acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run, every watcher saw every event once, a webhook was told of every
+end at least once and always with the same id, and every sweep has each of its trials once.
 
     kill_and_count.py HONED HONE SHIM SOURCE_DIR [--seed 1] [--server-kills 200] [--worker-kills 200] [--full 20] [--broken 20]
                       [--worker-disks 20] [--drains 20] [--clocks 20] [--stops 10] [--sweep-kills 10] [--drain-seconds 25]
@@ -13,6 +13,8 @@ at any time.
 import argparse
 import contextlib
 import hashlib
+import http.server
+import itertools
 import json
 import os
 import pathlib
@@ -23,6 +25,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -50,6 +53,29 @@ MOST_SECONDS_TO_A_FAULT = 20
 MOST_SECONDS_TO_THE_END = 600  # of all jobs that are there; reached only where something hangs
 
 
+class Receiver:
+    """Keeps the ids of what a webhook tells of each job. Every fourth post is taken, and answered as if it were not."""
+
+    def __init__(self):
+        ids = self.ids = {}  # job → ids
+        posts = itertools.count(1)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                ids.setdefault(told["job"], set()).add(told["id"])
+                self.send_response(500 if next(posts) % 4 == 0 else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{server.server_address[1]}/"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
 class Harness:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
@@ -75,6 +101,7 @@ class Harness:
         self.watchers = {}  # job → the process that watches it, or did
         (folder / "watch").mkdir()
         self.counts = {}
+        self.receiver = Receiver()
 
     def hone(self, *arguments, timeout=180):
         return subprocess.run([self.options.hone, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
@@ -86,7 +113,7 @@ class Harness:
             environment.update(HONE_FAULT=fault, LD_PRELOAD=str(self.options.shim))
         self.server = subprocess.Popen(
             [self.options.honed, "--data-dir", self.data, "--listen", self.address, "--metrics-listen", "127.0.0.1:0", "--http-listen", "",
-             "--jobs", "2", "--worker", self.worker, *map(str, arguments)], stdout=self.log, stderr=self.log, env=environment)
+             "--jobs", "2", "--worker", self.worker, "--webhook-allow", "127.0.0.1", *map(str, arguments)], stdout=self.log, stderr=self.log, env=environment)
 
     def recipe(self, number, run_directory=None):
         settings = {"training.seed": number % RECIPES + 1, "training.epochs": self.options.epochs,
@@ -360,6 +387,9 @@ class Harness:
 
     def run(self):
         expected = self.expected()
+        self.start()
+        self.add_webhook()
+        self.stop("server stopped")
         for _ in range(self.options.server_kills):
             self.kill_server()
         if (hit := self.counts.get(AT_ITS_EVENT, 0)) < self.options.server_kills / 2:
@@ -389,6 +419,21 @@ class Harness:
             print(f"{count:5d} × {what}")
         print(f"{len(self.acknowledged):5d} jobs acknowledged, each SUCCEEDED once with the weights of an undisturbed run")
         print(f"{len(self.watchers):5d} watchers saw every event once")
+        print(f"{len(self.receiver.ids):5d} ends told to a webhook, each with one id")
+
+    def add_webhook(self):
+        end = time.monotonic() + MOST_SECONDS_TO_THE_END
+        while (added := self.hone("webhooks", "add", "all", self.receiver.url)).returncode != 0:
+            if time.monotonic() > end:
+                sys.exit(f"no webhook can be added: {added.stderr}")
+            time.sleep(0.1)
+
+    def check_webhooks(self, jobs):
+        end = time.monotonic() + MOST_SECONDS_TO_THE_END
+        while not jobs <= self.receiver.ids.keys() and time.monotonic() < end:
+            time.sleep(0.2)
+        return [f"{job}: its end was told with the ids {sorted(self.receiver.ids.get(job, ()))}"
+                for job in jobs if len(self.receiver.ids.get(job, ())) != 1]
 
     def check(self, expected):
         jobs = self.until_done()
@@ -402,6 +447,7 @@ class Harness:
             weights = self.folder / "data" / job["model"] / "model.safetensors"
             if hashlib.sha256(weights.read_bytes()).hexdigest() != expected[int(request.removeprefix("job-")) % RECIPES]:
                 wrong.append(f"{request} {name}: other weights than an undisturbed run")
+        wrong += self.check_webhooks(by_name.keys())
         # A submit whose answer was lost may have made a job; the next one with its request id then got the same.
         if len(set(self.acknowledged.values())) != len(self.acknowledged) or len(by_name) - len(self.acknowledged) not in (0, 1):
             wrong.append(f"{len(by_name)} jobs for {len(self.acknowledged)} acknowledged requests")

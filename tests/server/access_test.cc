@@ -12,11 +12,13 @@
 #include "absl/time/clock.h"
 #include "engine/base/files.h"
 #include "hone/v1/access.pb.h"
+#include "hone/v1/admin.pb.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/model_service.pb.h"
 #include "hone/v1/project.pb.h"
 #include "hone/v1/sweep.pb.h"
 #include "hone/v1/training_service.pb.h"
+#include "hone/v1/webhook.pb.h"
 #include "server/access/clients.h"
 #include "server/access/gate.h"
 #include "server/access/projects.h"
@@ -41,7 +43,8 @@ std::set<const google::protobuf::ServiceDescriptor*> Services() {
   for (const auto* file :
        {v1::CreateJobRequest::descriptor()->file(), v1::ListModelsRequest::descriptor()->file(),
         v1::BeginUploadRequest::descriptor()->file(), v1::CreateSweepRequest::descriptor()->file(),
-        v1::CreateTokenRequest::descriptor()->file(),
+        v1::CreateTokenRequest::descriptor()->file(), v1::CreateBackupRequest::descriptor()->file(),
+        v1::CreateWebhookRequest::descriptor()->file(),
         v1::GetProjectRequest::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) {
       services.insert(file->service(i));

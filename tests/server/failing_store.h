@@ -171,6 +171,10 @@ class FailingStore final : public store::JobStore {
   const store::ProjectStore& projects() const override { return store_.projects(); }
   store::TokenStore& tokens() override { return store_.tokens(); }
   const store::TokenStore& tokens() const override { return store_.tokens(); }
+  store::WebhookStore& webhooks() override { return store_.webhooks(); }
+  const store::WebhookStore& webhooks() const override { return store_.webhooks(); }
+  store::AuditStore& audit() override { return store_.audit(); }
+  const store::AuditStore& audit() const override { return store_.audit(); }
 
  private:
   absl::Status Try() {

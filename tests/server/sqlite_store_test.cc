@@ -13,6 +13,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/store/audit_store.h"
 #include "server/store/dataset_store.h"
 #include "server/store/project_store.h"
 #include "server/store/schema.h"
@@ -271,6 +273,32 @@ TEST(SqliteMigration, AJobThatWaitsGetsTheDefaultsOfTheVersionThatTookIt) {
   }
 }
 
+// A store as the server wrote it that knew so many schemas, with a job and a model.
+std::string WriteStoreOf(size_t schemas) {
+  const std::string path =
+      absl::StrCat(::testing::TempDir(), "/schema-", schemas, "-", ::getpid(), ".db");
+  sqlite3* db = nullptr;
+  EXPECT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  EXPECT_THAT(RegisterFunctions(db), IsOk());
+  std::string sql;
+  for (size_t i = 0; i < schemas; ++i) {
+    absl::StrAppend(
+        &sql, kMigrations[i],
+        i == 0 ? absl::StrCat("INSERT INTO meta VALUES ('generation', 'old');", OldRows()) : "");
+  }
+  absl::StrAppend(&sql, "PRAGMA user_version = ", schemas, ";");
+  EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+      << sqlite3_errmsg(db);
+  sqlite3_close(db);
+  return path;
+}
+
+void RemoveStore(const std::string& path) {
+  for (const char* tail : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(path + tail);
+  }
+}
+
 // Names, requests, uploads and what uses them, as they were before there were projects.
 TEST(SqliteMigration, WhatWasThereBeforeProjectsBelongsToTheDefaultOne) {
   const std::string path = absl::StrCat(::testing::TempDir(), "/projects-", ::getpid(), ".db");
@@ -310,9 +338,36 @@ TEST(SqliteMigration, WhatWasThereBeforeProjectsBelongsToTheDefaultOne) {
     EXPECT_EQ(store.projects().All()->size(), 1U);
     EXPECT_THAT(*store.FindDamage(), ::testing::IsEmpty());
   }
-  for (const char* tail : {"", "-wal", "-shm"}) {
-    std::filesystem::remove(path + tail);
+  RemoveStore(path);
+}
+
+TEST(SqliteMigration, AStoreOfEverySchemaIsBroughtUpToDate) {
+  for (size_t schemas = 1; schemas <= kMigrations.size(); ++schemas) {
+    SCOPED_TRACE(absl::StrCat("schema ", schemas));
+    const std::string path = WriteStoreOf(schemas);
+    {
+      const auto store = OpenSqliteStore(path);
+      ASSERT_THAT(store, IsOk());
+      EXPECT_EQ((*store)->generation(), "old");
+      EXPECT_EQ((*store)->Get("a")->resolved.display_name(), "old");
+      EXPECT_THAT((*store)->GetModel("a"), IsOk());
+      EXPECT_THAT((*store)->Resume("a", absl::Now()), IsOk());
+      EXPECT_THAT((*store)->audit().List({}), IsOk());
+    }
+    RemoveStore(path);
   }
+}
+
+TEST(SqliteMigration, AStoreOfANewerVersionIsLeftAlone) {
+  const std::string path = WriteStoreOf(kMigrations.size());
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  const std::string newer = absl::StrCat("PRAGMA user_version = ", kMigrations.size() + 1);
+  ASSERT_EQ(sqlite3_exec(db, newer.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+  EXPECT_THAT(OpenSqliteStore(path).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer version")));
+  RemoveStore(path);
 }
 
 TEST(SqliteMigration, AStoreOfTheFirstSchemaGetsTheTablesAndKeepsItsGeneration) {
