@@ -179,7 +179,7 @@ export class Chart {
       select: { show: true },
       scales: { x: { time: false, distr: this.xlog ? 3 : 1 }, y: { distr: log ? 3 : 1 } },
       axes: [
-        { ...axis, size: 34, values: (_, at) => at.map((v) => (v === null ? '' : this.x === 'step' ? count(v) : number(v))) },
+        { ...axis, size: 34, values: (_, at) => at.map((v) => (v === null ? '' : this.x !== 'step' ? number(v) : Number.isInteger(v) ? count(v) : '')) },
         { ...axis, size: 58, values: (_, at) => at.map((v) => (v === null ? '' : metric(this.name, v).replace(/\.?0+ %$/, ' %'))) },
       ],
       series: [{}, ...drawn.map(({ curve, faint }) => ({
@@ -213,7 +213,7 @@ export class Chart {
       const margin = (high - low || 1) * 0.06;
       [low, high] = [low - margin, high + margin];
     } else if (low === high) {
-      high = low + 1;
+      [low, high] = [low - 1, high + 1];
     }
     this.plot.setScale('x', { min: low, max: high });
   }
