@@ -45,7 +45,9 @@ class Call {
   };
 
   virtual ~Call() = default;
-  // The next message; one at a time. After the last one `ended` comes instead of `read`.
+  // The next message; one at a time. After the last one `ended` comes instead of `read`. To be
+  // asked for before the request is written: within a process gRPC 1.51 drops the only message of
+  // an answer that comes while nobody reads.
   virtual void Read() = 0;
   // One at a time; with `last`, nothing more is written. Where the call has ended already, nothing
   // comes but `ended`.

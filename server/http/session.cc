@@ -496,7 +496,7 @@ class Session final : public std::enable_shared_from_this<Session> {
     const auto& head = body_.has_value()     ? body_->get().base()
                        : upload_.has_value() ? upload_->get().base()
                                              : header_->get().base();
-    Metadata metadata = {{kPeerMetadata, ForMetadata(peer_)}};
+    Metadata metadata = {{kKeyMetadata, Key()}, {kPeerMetadata, ForMetadata(peer_)}};
     if (certificate_.has_value()) {
       metadata.emplace_back(kCertificateMetadata, *certificate_);
     }
@@ -537,9 +537,9 @@ class Session final : public std::enable_shared_from_this<Session> {
     ask_ = std::move(ask);
     deadline_.cancel();  // the call has its own
     call_ = shared_.calls.Start(ask_.rpc, MetadataOf(), Handlers());
+    call_->Read();  // before there can be an answer (Call)
     call_->Write(ask_.request, /*last=*/true);
     ask_.request.Clear();
-    call_->Read();
     Watch();
   }
 

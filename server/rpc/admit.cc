@@ -21,10 +21,9 @@ std::string Said(const grpc::CallbackServerContext& context, const char* name) {
              : std::string(found->second.data(), found->second.size());
 }
 
-// By HTTP: only this program has a channel to its own server that is no connection. What its
-// metadata say of the client is true; over a connection the same metadata say nothing.
+// By HTTP, within this process. What its metadata say of the client is true.
 bool IsFromHttp(const grpc::CallbackServerContext& context) {
-  return absl::StartsWith(context.peer(), "inproc");
+  return http::IsKey(Said(context, http::kKeyMetadata));
 }
 
 }  // namespace

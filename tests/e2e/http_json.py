@@ -161,7 +161,7 @@ class Access(HttpTest):
         self.assertEqual(needed[("ListTokens", "GET", "/v1/tokens")], "admin")
 
     def test_a_token_with_bytes_that_no_token_has_is_one_that_nobody_knows(self):
-        answer = self.ask("GET", "/v1/jobs", headers={"Authorization": b"Bearer hone_\xff\xfe\x01"})
+        answer = self.ask("GET", "/v1/jobs", headers={"Authorization": b"Bearer hone_\xff\xfe"})
         self.assertEqual(answer.status, 401, answer.body)
 
     def test_a_remote_client_cannot_say_by_metadata_that_it_came_by_http_with_a_certificate(self):
@@ -390,11 +390,55 @@ class Streams(HttpTest):
         wait_until("none watches", lambda: watched() == 0)
         self.ask("POST", f"/v1/{name}:cancel")
 
-    def test_watchers_are_sent_away_when_the_server_ends(self):
-        folder = self.folder / "second"
-        server = Honed(OPTIONS.bin / "honed", folder, "--data-mirror", self.folder / "mirror", "--worker",
+    def second_server(self, name):
+        server = Honed(OPTIONS.bin / "honed", self.folder / name, "--data-mirror", self.folder / "mirror", "--worker",
                        write_sleeper(self.folder, OPTIONS.bin / "hone-worker"), "--grace-seconds", "1")
         self.addCleanup(server.stop)
+        return server
+
+    def test_an_artifact_is_its_bytes(self):
+        name = self.ended_job()
+        data = bytes(range(256)) * 40_000  # 10 MB
+        folder = self.put_artifact(self.server, name, "samples/a b.png", data)
+        (folder / "empty.txt").touch()
+        listed = self.ask("GET", f"/v1/{name}/artifacts").json["artifacts"]
+        self.assertEqual([one["path"] for one in listed], ["samples/a b.png", "samples/empty.txt"])
+        for path in ("samples/a%20b.png", "samples%2Fa%20b.png"):
+            answer = self.ask("GET", f"/v1/{name}/artifacts/{path}")
+            self.assertEqual((answer.status, answer.headers["Content-Type"], answer.headers["Content-Length"]), (200, "image/png", str(len(data))))
+            self.assertEqual(answer.headers["Content-Disposition"], 'inline; filename="a b.png"')
+            self.assertTrue(answer.body == data)
+        self.assertEqual(self.ask("GET", f"/v1/{name}/artifacts/samples/empty.txt").body, b"")
+        for path in ("samples/none", "../../store.db", "..%2F..%2Fstore.db", "%2Fetc%2Fpasswd"):
+            self.assertIn(self.ask("GET", f"/v1/{name}/artifacts/{path}").status, (400, 404), path)
+
+    def test_a_client_that_takes_nothing_does_not_hold_up_the_end_of_the_server(self):
+        server = self.second_server("third")
+        port = int(server.http_url.rsplit(":", 1)[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_SECONDS)
+        self.addCleanup(connection.close)
+        name = self.ended_job(connection)
+        self.put_artifact(server, name, "large.bin", bytes(64 << 20))
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(f"GET /v1/{name}/artifacts/large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            self.assertTrue(slow.recv(100))
+            self.assertEqual(server.stop(), 0)
+
+    def ended_job(self, connection=None):
+        name = self.ask("POST", "/v1/jobs", {"spec": WINE}, connection=connection).json["name"]
+        wait_until("it has ended", lambda: self.ask("GET", f"/v1/{name}", connection=connection).json["state"] == "SUCCEEDED")
+        return name
+
+    @staticmethod
+    def put_artifact(server, job, path, data):
+        """As if the job's worker had left it. The folder that it is in."""
+        path = server.folder / "data" / "runs" / job.split("/")[1] / "attempt-1" / "artifacts" / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path.parent
+
+    def test_watchers_are_sent_away_when_the_server_ends(self):
+        server = self.second_server("second")
         connection = http.client.HTTPConnection("127.0.0.1", int(server.http_url.rsplit(":", 1)[1]), timeout=LONGEST_SECONDS)
         self.addCleanup(connection.close)
         name = self.ask("POST", "/v1/jobs", {"spec": {**WINE, "displayName": "SLEEPS"}}, connection=connection).json["name"]
