@@ -15,7 +15,7 @@ RUN cd build/release/bin && ldd hone honed hone-worker hone-sentencepiece \
 FROM debian:trixie-slim
 RUN --mount=type=bind,from=builder,source=/src/runtime-packages.txt,target=/tmp/runtime-packages.txt \
     apt-get update -q \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends ca-certificates $(cat /tmp/runtime-packages.txt) \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends ca-certificates curl $(cat /tmp/runtime-packages.txt) \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin hone \
  && install -d -o hone -g hone /data
@@ -26,7 +26,8 @@ USER hone
 VOLUME /data
 ENV HONED_DATA_DIR=/data
 EXPOSE 8080 9464 50051
-HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["hone", "jobs", "list", "--limit", "1"]
-# Only the container itself reaches this server until HONED_LISTEN says otherwise, with HONED_TLS_CERT and so on (deploy/README.md, "Doors"; then
-# HONE_TLS_CA and, of a viewer, HONE_TOKEN_FILE tell the health check above how to reach it) or with HONED_INSECURE_LISTEN (deploy/compose.yaml).
+# What the server tells everybody, whatever TLS and tokens it has.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD curl -fsSk --noproxy '*' -o /dev/null "http${HONED_TLS_CERT:+s}://${HONED_METRICS_LISTEN:-127.0.0.1:9464}/readyz"
+# Only the container itself reaches this server until HONED_LISTEN says otherwise, with HONED_TLS_CERT and so on (deploy/README.md, "Doors") or with
+# HONED_INSECURE_LISTEN (deploy/compose.yaml).
 CMD ["honed"]

@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench profile quality interop faults breakages load fuzz http-fuzz image try-image format asan tsan build programs python-client setup setup-tests
+.PHONY: help demo test bench profile quality interop faults breakages load fuzz http-fuzz deb image try-image sbom format asan tsan build programs python-client setup setup-tests
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 15
@@ -52,12 +52,23 @@ http-fuzz: build  ## ten minutes of requests that schemathesis makes of /v1/open
 	python3 tests/support/environments.py schemathesis
 	tests/e2e/http_fuzz.py build/$(PRESET)/bin --examples 50 --seconds 600
 
+deb: setup  ## the Debian package, with its service, into build/release/deb
+	cmake --preset $(PRESET) -DHONE_TESTS=OFF
+	cmake --build --preset $(PRESET) -j $(JOBS) --target package_files
+	cpack --config build/$(PRESET)/CPackConfig.cmake -B build/$(PRESET)/deb
+	@ls build/$(PRESET)/deb/*.deb
+
 CONTAINERS = $(shell command -v podman || echo docker)
 image:  ## the container image `hone`, with docker or podman
 	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) $(IMAGE_OPTIONS) -t hone .
+	@$(CONTAINERS) image inspect --format '{{.Size}}' hone | awk '{printf "the image hone: %.0f MB\n", $$1 / 1e6}'
 
 try-image: build  ## the image read-only, without capabilities, with 1 processor and 1 GiB: it learns, refuses, ends
 	tests/e2e/container.py build/$(PRESET)/tests/hone.desc --runner "$(CONTAINERS)" --options "$(RUN_OPTIONS)"
+
+sbom:  ## what is in the image, as SPDX, into build/sbom.spdx.json; no network
+	@mkdir -p build
+	deploy/sbom --runner "$(CONTAINERS)" --options "$(RUN_OPTIONS)" --to build/sbom.spdx.json
 
 format: setup  ## clang-format over all sources
 	git ls-files -z '*.h' '*.cc' | xargs -0 clang-format -i

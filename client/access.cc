@@ -15,13 +15,17 @@ namespace {
 
 constexpr int64_t kMostBytes = 4096;
 
+bool IsGraphic(const std::string& text) {
+  return std::ranges::all_of(
+      text, [](unsigned char character) { return absl::ascii_isgraph(character); });
+}
+
 absl::Status CheckToken(const std::string& token) {
-  const bool graphic = std::ranges::all_of(
-      token, [](unsigned char character) { return absl::ascii_isgraph(character); });
-  return graphic ? absl::OkStatus()
-                 : absl::InvalidArgumentError(
-                       "the token must be printable ASCII characters without spaces, as `honed "
-                       "token create` has printed it");
+  return IsGraphic(token)
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(
+                   "the token must be printable ASCII characters without spaces, as `honed "
+                   "token create` has printed it");
 }
 
 }  // namespace
@@ -31,6 +35,10 @@ absl::Status Check(const Access& access) {
     return absl::InvalidArgumentError(
         absl::StrCat(access.key_file.empty() ? "--tls-key" : "--tls-cert",
                      ": must be given, too: a certificate and its key belong together"));
+  }
+  if (!IsGraphic(access.project) || access.project.size() > 64) {
+    return absl::InvalidArgumentError(
+        "--project: must be 1 to 64 letters, digits, '-', '_' or '.'");
   }
   if (access.token.empty()) {
     return absl::OkStatus();

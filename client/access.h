@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace hone::client {
 
@@ -14,6 +15,9 @@ struct Access {
   std::string ca_file = "";  // instead of the system's authorities
   std::string certificate_file = "", key_file = "";
   std::string token = "";
+  std::string project = "";      // that calls are about; "": the server's choice
+  std::string traceparent = "";  // the trace that calls belong to (engine/base/traceparent.h)
+  absl::Duration patience = absl::Seconds(60);  // with one call that has one answer
 };
 
 // INVALID_ARGUMENT: the parts do not go together, or a token would cross a network in plain text.

@@ -21,6 +21,7 @@
 #include "google/rpc/status.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/project.grpc.pb.h"
 #include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 
@@ -28,8 +29,7 @@ namespace hone::client {
 namespace {
 
 constexpr int kDefaultPort = 50051;
-constexpr auto kUnaryDeadline = std::chrono::seconds(60);
-constexpr auto kImportDeadline = std::chrono::seconds(660);  // the server's own is shorter
+constexpr absl::Duration kImportDeadline = absl::Seconds(660);  // the server's own is shorter
 // For which a call is tried again while the server says that it is too busy.
 constexpr absl::Duration kMostRetrying = absl::Seconds(30);
 // Of one wait for the connection, so that a clock that is set does no harm.
@@ -95,13 +95,14 @@ class GrpcServerStream final : public ServerStream<Response> {
 
 class GrpcClient final : public Client {
  public:
-  GrpcClient(const std::shared_ptr<grpc::Channel>& channel, std::string token)
+  GrpcClient(const std::shared_ptr<grpc::Channel>& channel, const Access& access)
       : channel_(channel),
-        token_(std::move(token)),
+        access_(access),
         training_(v1::TrainingService::NewStub(channel)),
         models_(v1::ModelService::NewStub(channel)),
         datasets_(v1::DatasetService::NewStub(channel)),
-        sweeps_(v1::SweepService::NewStub(channel)) {}
+        sweeps_(v1::SweepService::NewStub(channel)),
+        projects_(v1::ProjectService::NewStub(channel)) {}
 
   void Wait(absl::Duration time) override {
     const absl::Duration until = SteadyNow() + time;
@@ -329,6 +330,19 @@ class GrpcClient final : public Client {
         });
   }
 
+  absl::StatusOr<v1::ListProjectsResponse> ListProjects() override {
+    return Call<v1::ListProjectsResponse>(*projects_, &v1::ProjectService::Stub::ListProjects,
+                                          v1::ListProjectsRequest());
+  }
+  absl::StatusOr<v1::Project> GetProject(const std::string& name) override {
+    v1::GetProjectRequest request;
+    request.set_name(name);
+    return Call<v1::Project>(*projects_, &v1::ProjectService::Stub::GetProject, request);
+  }
+  absl::StatusOr<v1::Project> UpdateProject(const v1::UpdateProjectRequest& request) override {
+    return Call<v1::Project>(*projects_, &v1::ProjectService::Stub::UpdateProject, request);
+  }
+
  private:
   // Every chunk of a stream into `sink`, until that refuses one.
   template <typename Chunk>
@@ -348,13 +362,17 @@ class GrpcClient final : public Client {
 
   // A server that is too busy says when to come again.
   template <typename Response, typename Stub, typename Method, typename Request>
+  absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request) {
+    return Call<Response>(stub, method, request, access_.patience);
+  }
+  template <typename Response, typename Stub, typename Method, typename Request>
   absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
-                                std::chrono::seconds deadline = kUnaryDeadline) {
-    const absl::Duration give_up = SteadyNow() + kMostRetrying;
+                                absl::Duration deadline) {
+    const absl::Duration give_up = SteadyNow() + std::min(deadline, kMostRetrying);
     for (;;) {
       grpc::ClientContext context;
       SayWho(context);
-      context.set_deadline(std::chrono::system_clock::now() + deadline);
+      context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(deadline));
       Response response;
       const grpc::Status status = (stub.*method)(&context, request, &response);
       if (status.ok()) {
@@ -371,17 +389,24 @@ class GrpcClient final : public Client {
 
   // Before each call.
   void SayWho(grpc::ClientContext& context) const {
-    if (!token_.empty()) {
-      context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+    if (!access_.token.empty()) {
+      context.AddMetadata("authorization", absl::StrCat("Bearer ", access_.token));
+    }
+    if (!access_.project.empty()) {
+      context.AddMetadata("hone-project", access_.project);
+    }
+    if (!access_.traceparent.empty()) {
+      context.AddMetadata("traceparent", access_.traceparent);
     }
   }
 
   const std::shared_ptr<grpc::Channel> channel_;
-  const std::string token_;
+  const Access access_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
   const std::unique_ptr<v1::SweepService::Stub> sweeps_;
+  const std::unique_ptr<v1::ProjectService::Stub> projects_;
 };
 
 // Without a file of authorities gRPC takes the system's.
@@ -428,7 +453,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::For(const Access& access) {
       grpc::CreateCustomChannel(
           absl::StrContains(address, ':') ? address : absl::StrCat(address, ":", kDefaultPort),
           credentials, arguments),
-      access.token);
+      access);
 }
 
 std::unique_ptr<Client> Client::ForServer(const std::string& address) {

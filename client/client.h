@@ -14,6 +14,7 @@
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/job_resource.pb.h"
 #include "hone/v1/model_service.pb.h"
+#include "hone/v1/project.pb.h"
 #include "hone/v1/sweep.pb.h"
 #include "hone/v1/training_service.pb.h"
 
@@ -109,6 +110,10 @@ class Client {
   virtual absl::StatusOr<v1::Sweep> CancelSweep(const std::string& name) = 0;
   virtual absl::Status DeleteSweep(const std::string& name) = 0;
   virtual std::unique_ptr<SweepWatchStream> WatchSweep(const std::string& name) = 0;
+
+  virtual absl::StatusOr<v1::ListProjectsResponse> ListProjects() = 0;
+  virtual absl::StatusOr<v1::Project> GetProject(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::Project> UpdateProject(const v1::UpdateProjectRequest& request) = 0;
 };
 
 }  // namespace hone::client

@@ -8,14 +8,13 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "server/config/config.h"
-#include "server/doctor/doctor.h"
+#include "server/handbook.h"
 #include "server/log/log.h"
 #include "server/rpc/server.h"
-#include "server/tokens/command.h"
+#include "server/service_manager/notify.h"
 
 namespace {
 
@@ -41,17 +40,24 @@ void RaiseDescriptorLimit() {
   }
 }
 
+// Whoever started the server waits for this where it said so; a server that cannot tell serves all
+// the same.
+void TellServiceManager(absl::string_view state) {
+  const absl::Status told = hone::server::service_manager::Notify(state);
+  if (!told.ok()) {
+    hone::server::log::Warning("the service manager was not told",
+                               {{"state", state}, {"error", told.message()}});
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   // What is to be said of a connection the log says; gRPC's own lines, which any stranger's bad
   // handshake makes, are none of the log's.
   ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  if (argc > 1 && std::strcmp(argv[1], "doctor") == 0) {
-    return hone::server::doctor::Main(argc - 1, argv + 1);
-  }
-  if (argc > 1 && std::strcmp(argv[1], "token") == 0) {
-    return hone::server::tokens::Main(argc - 1, argv + 1);
+  if (const auto exit = hone::server::RunCommand(argc, argv); exit.has_value()) {
+    return *exit;
   }
   const auto parsed = hone::server::config::Parse(argc, argv);
   if (!parsed.ok()) {
@@ -96,8 +102,10 @@ int main(int argc, char** argv) {
        {"data_dir", config.data_dir},
        {"jobs", config.concurrent_jobs},
        {"threads_per_job", config.ThreadsPerJob()}});
+  TellServiceManager("READY=1");
   int signal = 0;
   sigwait(&signals, &signal);
+  TellServiceManager("STOPPING=1");
   log::Info("shutting down: running jobs write a checkpoint and go back into the queue");
   (*server)->Shutdown();
   return lost ? 1 : 0;

@@ -9,9 +9,9 @@ ENGINE = ["base", "tensor", "onednn", "kernels", "params", "graph", "ops", "plan
           "text", "environments", "data", "checkpoint", "huggingface", "tasks", "predict", "export", "train", "job"]
 # What the folders of the server may reach in the engine beside base.
 SERVER_TO_ENGINE = {"translate", "worker"}
-# What the client may include of the other top folders: pictures are shown in a terminal; the file of a maze is read; the way a worker is started, TensorBoard's files
-# and what a sweep does next are shared with the server.
-CLIENT_MAY = ("hone/v1/", "client/", "engine/base/", "engine/environments/", "engine/image/", "server/event_files/", "server/sweeps/", "server/worker_process/")
+# What the client may include of the other top folders: pictures are shown in a terminal; the file of a maze is read; the way a worker is started, TensorBoard's files,
+# what a sweep does next and what a program says of its command line are shared with the server.
+CLIENT_MAY = ("hone/v1/", "client/", "engine/base/", "engine/environments/", "engine/image/", "server/command_line/", "server/event_files/", "server/sweeps/", "server/worker_process/")
 
 INCLUDE = re.compile(r'^\s*#include "([^"]+)"', re.M)
 

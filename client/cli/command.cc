@@ -4,18 +4,29 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/handbook.h"
+#include "client/cli/settings.h"
 #include "client/errors.h"
 #include "client/jobfile/print.h"
+#include "engine/base/traceparent.h"
 
 namespace hone::client::cli {
 
 std::unique_ptr<Client> Globals::Connect() const {
+  if (!context_error.ok()) {
+    throw CLI::ValidationError(std::string(context_error.message()));
+  }
   Access complete = access;
   complete.tls = tls();
+  if (const char* const trace = std::getenv("TRACEPARENT");
+      trace != nullptr && IsTraceparent(trace)) {
+    complete.traceparent = trace;
+  }
   const char* const token = std::getenv("HONE_TOKEN");
   if (!token_file.empty()) {
     absl::StatusOr<std::string> read = ReadToken(token_file);
@@ -175,41 +186,12 @@ bool ExplainMissingCommand(const CLI::App& app) {
 
 }  // namespace
 
-int Main(int argc, char** argv) {
-  // The errors of calls say what there is to say, in their own words.
-  ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  // A reader that has gone is seen as an error of the write, and a worker that has gone as the end
-  // of its pipe.
-  std::signal(SIGPIPE, SIG_IGN);
-  CLI::App app("Hone trains and fine-tunes neural networks on CPUs.", "hone");
+void Declare(CLI::App& app, Globals& globals) {
   app.set_version_flag("--version", "hone " HONE_VERSION);
   app.require_subcommand(1);
-  Interrupts interrupts;
-  Globals globals;
-  globals.interrupts = &interrupts;
-  std::string output = "text";
-  app.add_option("--server", globals.access.address, "address of the server, host:port")
-      ->envname("HONE_SERVER")
-      ->check([](const std::string& address) {
-        return address.empty() ? "must be host:port, such as 127.0.0.1:50051" : "";
-      })
-      ->capture_default_str();
-  app.add_flag("--tls", globals.access.tls,
-               "the server has TLS; the system's authorities vouch for it")
-      ->envname("HONE_TLS");
-  app.add_option("--tls-ca", globals.access.ca_file,
-                 "the authority that vouches for the server, in PEM form; means --tls")
-      ->envname("HONE_TLS_CA");
-  app.add_option("--tls-cert", globals.access.certificate_file,
-                 "your certificate, in PEM form, for a server that asks for one; means --tls")
-      ->envname("HONE_TLS_CERT");
-  app.add_option("--tls-key", globals.access.key_file, "its private key, in PEM form")
-      ->envname("HONE_TLS_KEY");
-  app.add_option("--token-file", globals.token_file,
-                 "a file that only you may read, with the token that says who you are; default: "
-                 "the token in HONE_TOKEN, if there is one")
-      ->envname("HONE_TOKEN_FILE");
-  app.add_option("--output", output,
+  AddSettings(app, globals);
+  const auto output = std::make_shared<std::string>("text");
+  app.add_option("--output", *output,
                  "text, or json: one JSON object a line, the last one the result")
       ->check(CLI::IsMember({"text", "json"}))
       ->each([&globals](const std::string& value) { globals.json = value == "json"; });
@@ -226,6 +208,27 @@ int Main(int argc, char** argv) {
   AddEvaluate(app, globals);
   AddSweep(app, globals);
   AddSweeps(app, globals);
+  AddQuota(app, globals);
+  AddTop(app, globals);
+  AddConfig(app, globals);
+  AddLogin(app, globals);
+  AddCompletion(app, globals);
+}
+
+int Main(int argc, char** argv) {
+  // The errors of calls say what there is to say, in their own words.
+  ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  // A reader that has gone is seen as an error of the write, and a worker that has gone as the end
+  // of its pipe.
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app(kProgram, "hone");
+  Interrupts interrupts;
+  Globals globals;
+  globals.interrupts = &interrupts;
+  Declare(app, globals);
+  if (const std::optional<int> code = TellShell(app, argc, argv); code.has_value()) {
+    return *code;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -23,8 +23,11 @@ enum ExitCode {
 
 // What every command is told.
 struct Globals {
-  Access access;
+  Access access;           // but for the token, which Connect reads
   std::string token_file;  // "": the token is HONE_TOKEN's, if it has one
+  std::string context;     // that was named, or is the current one; "": none counts
+  // Why a context that was to count cannot; Connect says it.
+  absl::Status context_error = absl::OkStatus();
   bool json = false;
   int exit_code = kSuccess;          // set by the command that ran
   Interrupts* interrupts = nullptr;  // Main's; never null while a command runs
@@ -41,6 +44,9 @@ struct Globals {
 CLI::App* AddCommand(CLI::App& parent, Globals& globals, const std::string& name,
                      const std::string& description, std::function<int()> body);
 
+// All of the program: its options, which `globals` gets, and its commands.
+void Declare(CLI::App& app, Globals& globals);
+
 // One for each subcommand, in its own file. Globals must outlive the app.
 void AddRun(CLI::App& app, Globals& globals);
 void AddPlan(CLI::App& app, Globals& globals);
@@ -55,6 +61,11 @@ void AddGenerate(CLI::App& app, Globals& globals);
 void AddEvaluate(CLI::App& app, Globals& globals);
 void AddSweep(CLI::App& app, Globals& globals);
 void AddSweeps(CLI::App& app, Globals& globals);
+void AddTop(CLI::App& app, Globals& globals);
+void AddConfig(CLI::App& app, Globals& globals);
+void AddLogin(CLI::App& app, Globals& globals);  // and logout
+void AddCompletion(CLI::App& app, Globals& globals);
+void AddQuota(CLI::App& app, Globals& globals);
 void AddModelImport(CLI::App& models, Globals& globals);  // of `hone models`
 void AddArtifacts(CLI::App& jobs, Globals& globals);      // of `hone jobs`
 void AddCompare(CLI::App& jobs, Globals& globals);        // of `hone jobs`

@@ -196,17 +196,17 @@ void AddData(CLI::App& app, Globals& globals) {
              [&globals] { return List(globals); });
   CLI::App* show = AddCommand(*data, globals, "show", "One data set: its size and what is in it.",
                               [name, rows, &globals] { return Show(*name, *rows, globals); });
-  show->add_option("NAME", *name, "datasets/<name>, or the name alone")->required();
+  show->add_option("DATASET", *name, "datasets/<name>, or the name alone")->required();
   show->add_option("--rows", *rows, "rows of a table that are shown")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   AddCommand(*data, globals, "check", "Read all of it: the first 20 errors, each with its line.",
              [name, &globals] { return Check(*name, globals); })
-      ->add_option("NAME", *name, "datasets/<name>, or the name alone")
+      ->add_option("DATASET", *name, "datasets/<name>, or the name alone")
       ->required();
   CLI::App* remove = AddCommand(*data, globals, "delete", "Delete a data set that no job needs.",
                                 [name, force, &globals] { return Delete(*name, *force, globals); });
-  remove->add_option("NAME", *name, "datasets/<name>, or the name alone")->required();
+  remove->add_option("DATASET", *name, "datasets/<name>, or the name alone")->required();
   remove->add_flag("--force", *force,
                    "even if jobs need it: they keep the bytes until they have ended");
 }

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "engine/base/utf8.h"
 #include "server/jobs/reason.h"
 #include "server/log/log.h"
 
@@ -22,11 +23,30 @@ absl::Status TokenRefused(absl::string_view why) {
   return jobs::WithReason(absl::UnauthenticatedError(why), jobs::reason::kTokenRefused);
 }
 
+// The project of a call, from what its caller is bound to and what the call names.
+absl::Status SetProject(const Credentials& credentials, Caller& caller) {
+  const std::string& asked = credentials.project;
+  if (!asked.empty()) {
+    HONE_RETURN_IF_ERROR(store::CheckProject("hone-project", asked));
+  }
+  if (!caller.is_bound) {
+    caller.project = asked.empty() ? jobs::kDefaultProject : asked;
+    return absl::OkStatus();
+  }
+  return asked.empty() || asked == caller.project
+             ? absl::OkStatus()
+             : absl::PermissionDeniedError(absl::StrCat("hone-project: ", caller.name,
+                                                        " works in the project ", caller.project,
+                                                        " and in no other, got \"", asked, "\""));
+}
+
 }  // namespace
 
-Gate::Gate(const GateOptions& options, Tokens& tokens, metrics::Registry& registry)
-    : options_(options), tokens_(tokens), registry_(registry) {
-  for (const char* const reason : {"no_credential", "unknown", "expired", "revoked", "role"}) {
+Gate::Gate(const GateOptions& options, Tokens& tokens, Projects& projects,
+           metrics::Registry& registry)
+    : options_(options), tokens_(tokens), projects_(projects), registry_(registry) {
+  for (const char* const reason :
+       {"no_credential", "unknown", "expired", "revoked", "role", "project", "calls"}) {
     registry_.Add(metrics::Metric::kCallersRefused, {reason}, 0);
   }
 }
@@ -78,7 +98,30 @@ absl::StatusOr<Caller> Gate::FindByToken(const Credentials& credentials) {
   return Caller{.name = absl::StrCat("token:", found.token.id),
                 .role = RoleOfName(found.token.role).value_or(Role::kViewer),
                 .project = found.token.project,
+                .is_bound = found.token.project != kAnyProject,
                 .token_hash = found.token.hash};
+}
+
+absl::StatusOr<Caller> Gate::FindByCertificate(const Credentials& credentials) {
+  Caller caller{.name = absl::StrCat("certificate:", credentials.certificate_name),
+                .role = options_.certificate_role,
+                .certificate_name = credentials.certificate_name};
+  if (options_.clients == nullptr) {
+    return caller;
+  }
+  const std::optional<Client> client =
+      options_.clients->Find(credentials.certificate_name, SteadyNow());
+  if (!client.has_value()) {
+    Note("unknown", credentials, {});
+    return absl::UnauthenticatedError(
+        absl::StrCat("this server does not know the name of the certificate, \"",
+                     CutUtf8(credentials.certificate_name, 100),
+                     "\"; whoever keeps it adds the name to the file of --tls-clients"));
+  }
+  caller.role = client->role;
+  caller.project = client->project;
+  caller.is_bound = client->project != kAnyProject;
+  return caller;
 }
 
 absl::StatusOr<Caller> Gate::Find(const Credentials& credentials) {
@@ -92,8 +135,7 @@ absl::StatusOr<Caller> Gate::Find(const Credentials& credentials) {
     return FindByToken(credentials);
   }
   if (credentials.has_certificate) {
-    return Caller{.name = absl::StrCat("certificate:", credentials.certificate_name),
-                  .role = options_.certificate_role};
+    return FindByCertificate(credentials);
   }
   Note("no_credential", credentials, {});
   return absl::UnauthenticatedError(absl::StrCat(
@@ -106,20 +148,41 @@ absl::Status Gate::StillAdmitted(const Caller& caller) const {
   if (caller.name.empty() && !IsOpen()) {
     return absl::UnauthenticatedError(absl::StrCat("this server must know who calls now: ", kHow));
   }
+  if (!caller.certificate_name.empty() && options_.clients != nullptr) {
+    const std::optional<Client> client =
+        options_.clients->Find(caller.certificate_name, SteadyNow());
+    const bool same = client.has_value() && client->role == caller.role &&
+                      (client->project != kAnyProject) == caller.is_bound &&
+                      (!caller.is_bound || client->project == caller.project);
+    return same ? absl::OkStatus()
+                : absl::UnauthenticatedError(absl::StrCat(
+                      caller.name, " stands for nobody any more, or for something else"));
+  }
   return caller.token_hash.empty() ||
                  tokens_.StandingOf(caller.token_hash, absl::Now()) == Tokens::Standing::kValid
              ? absl::OkStatus()
              : TokenRefused(absl::StrCat(caller.name, " was revoked, or is past its time"));
 }
 
-absl::StatusOr<Caller> Gate::Admit(const Credentials& credentials, Role least) {
-  HONE_ASSIGN_OR_RETURN(Caller caller, Find(credentials));
-  if (caller.role < least) {
-    registry_.Add(metrics::Metric::kCallersRefused, {"role"}, 1);
-    return absl::PermissionDeniedError(
-        absl::StrCat("this needs the role ", RoleName(least), "; ",
-                     caller.name.empty() ? "a caller that is not known" : caller.name, " is ",
-                     RoleName(caller.role)));
+absl::Status Gate::CheckRole(const Caller& caller, Role least) {
+  if (caller.role >= least) {
+    return absl::OkStatus();
+  }
+  registry_.Add(metrics::Metric::kCallersRefused, {"role"}, 1);
+  return absl::PermissionDeniedError(
+      absl::StrCat("this needs the role ", RoleName(least), "; ",
+                   caller.name.empty() ? "a caller that is not known" : caller.name, " is ",
+                   RoleName(caller.role)));
+}
+
+absl::StatusOr<Caller> Gate::AdmitToAll(const Credentials& credentials, Role least) {
+  HONE_ASSIGN_OR_RETURN(const Caller caller, Find(credentials));
+  HONE_RETURN_IF_ERROR(CheckRole(caller, least));
+  if (caller.is_bound && caller.role < Role::kAdmin) {
+    registry_.Add(metrics::Metric::kCallersRefused, {"project"}, 1);
+    return absl::PermissionDeniedError(absl::StrCat(
+        "this tells of all projects; ", caller.name, " works in the project ", caller.project,
+        " alone: it needs a token made with --project '*', or the role admin"));
   }
   return caller;
 }
@@ -129,7 +192,21 @@ absl::StatusOr<Caller> Gate::Admit(const Credentials& credentials, absl::string_
   if (!least.has_value()) {
     return absl::PermissionDeniedError(absl::StrCat(rpc, ": nobody may call this"));
   }
-  return Admit(credentials, *least);
+  HONE_ASSIGN_OR_RETURN(Caller caller, Find(credentials));
+  HONE_RETURN_IF_ERROR(CheckRole(caller, *least));
+  if (const absl::Status status = SetProject(credentials, caller); !status.ok()) {
+    registry_.Add(metrics::Metric::kCallersRefused, {"project"}, 1);
+    return status;
+  }
+  // Whoever owns the folder can always mend the shares.
+  if (!credentials.is_owner) {
+    if (const absl::Status status = projects_.CountCall(caller.project, SteadyNow());
+        !status.ok()) {
+      registry_.Add(metrics::Metric::kCallersRefused, {"calls"}, 1);
+      return status;
+    }
+  }
+  return caller;
 }
 
 }  // namespace hone::server::access

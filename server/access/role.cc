@@ -50,6 +50,9 @@ constexpr Entry kLeast[] = {
     {"DeleteDataset", Role::kOperator},
     {"DeleteSweep", Role::kOperator},
 
+    {"GetProject", Role::kViewer},
+    {"ListProjects", Role::kAdmin},
+    {"UpdateProject", Role::kAdmin},
     {"CreateToken", Role::kAdmin},
     {"ListTokens", Role::kAdmin},
     {"RevokeToken", Role::kAdmin},

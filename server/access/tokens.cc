@@ -36,7 +36,7 @@ absl::Status CheckId(absl::string_view field, const std::string& id) {
 absl::StatusOr<NewToken> MakeToken(const std::string& id, Role role, const std::string& project,
                                    absl::Time expires, absl::Time now) {
   HONE_RETURN_IF_ERROR(CheckId("token_id", id));
-  if (!project.empty()) {
+  if (!project.empty() && project != kAnyProject) {
     HONE_RETURN_IF_ERROR(CheckId("project", project));
   }
   if (expires <= now) {
@@ -52,7 +52,7 @@ absl::StatusOr<NewToken> MakeToken(const std::string& id, Role role, const std::
   made.token = {.id = id,
                 .hash = Sha256(made.secret),
                 .role = std::string(RoleName(role)),
-                .project = project,
+                .project = project.empty() ? jobs::kDefaultProject : project,
                 .created = now,
                 .expires = expires};
   return made;
@@ -115,6 +115,13 @@ Tokens::Found Tokens::Find(absl::string_view secret, absl::Time now) {
   return found;
 }
 
+void Tokens::Forget(absl::Time now) {
+  const std::lock_guard lock(mutex_);
+  absl::erase_if(by_hash_, [now](const auto& entry) {
+    return std::min(entry.second.revoked, entry.second.expires) < now - store::TokenStore::kKept;
+  });
+}
+
 void Tokens::Add(store::Token token, Done done) {
   writer_.Submit<store::Token>(
       [token = std::move(token)](store::JobStore& store) -> absl::StatusOr<store::Token> {
@@ -124,6 +131,7 @@ void Tokens::Add(store::Token token, Done done) {
       [this, done = std::move(done)](absl::StatusOr<store::Token> added) {
         if (added.ok()) {
           Keep(*added);
+          Forget(added->created);  // as the store has
         }
         done(std::move(added));
       });

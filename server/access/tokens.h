@@ -19,12 +19,16 @@
 
 namespace hone::server::access {
 
+// In place of a project: its holder works in any, which each call names.
+inline constexpr char kAnyProject[] = "*";
+
 // A token, and the only time that it is known itself: "hone_" and 32 random bytes.
 struct NewToken {
   std::string secret;
   store::Token token;
 };
-// INVALID_ARGUMENT: names the field, and what would be right.
+// `project` "" is the default one, kAnyProject any. INVALID_ARGUMENT: names the field, and what
+// would be right.
 absl::StatusOr<NewToken> MakeToken(const std::string& id, Role role, const std::string& project,
                                    absl::Time expires, absl::Time now);
 
@@ -60,6 +64,8 @@ class Tokens {
   explicit Tokens(store::Writer& writer) : writer_(writer) {}
   static Standing Judge(const store::Token& token, absl::Time now);
   void Keep(const store::Token& token);
+  // What has counted no more for TokenStore::kKept.
+  void Forget(absl::Time now);
 
   store::Writer& writer_;
   std::atomic<bool> any_ = false;

@@ -15,6 +15,8 @@
 #include "engine/base/cpu.h"
 #include "engine/base/loopback.h"
 #include "engine/base/status.h"
+#include "server/command_line/manual.h"
+#include "server/command_line/parse.h"
 #include "server/config/version.h"
 #include "server/worker_process/worker_process.h"
 
@@ -124,6 +126,11 @@ void Declare(CLI::App& app, Config& config) {
       ->envname("HONED_TLS_CLIENT_ROLE")
       ->check(CLI::IsMember(roles))
       ->default_str(std::string(access::RoleName(config.tls_client_role)));
+  app.add_option("--tls-clients", config.tls_clients,
+                 "Instead: a file that says what each name of such certificates may do, a line "
+                 "NAME = ROLE@PROJECT or NAME = ROLE for each; other names are refused. It is read "
+                 "again when it has changed")
+      ->envname("HONED_TLS_CLIENTS");
   app.add_flag("--insecure-listen", config.insecure_listen,
                "Allow --listen, --metrics-listen and --http-listen on other addresses than "
                "loopback without TLS and "
@@ -216,6 +223,10 @@ absl::Status CheckTls(const Config& config) {
         "--tls-client-ca: needs --tls-cert and --tls-key: clients show certificates only to a "
         "server that has one");
   }
+  if (!config.tls_clients.empty() && files.client_ca.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-clients: needs --tls-client-ca, whose certificates have the names");
+  }
   for (const auto& [flag, address] :
        {std::pair("--listen", config.listen), std::pair("--metrics-listen", config.metrics_listen),
         std::pair("--http-listen", config.http_listen)}) {
@@ -280,6 +291,13 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
   Declare(app, config);
+  if (argc > 1 && std::string(argv[1]) == "__man") {
+    parsed.text = command_line::TreeText(app) + command_line::EnvironmentText(app, {});
+    return parsed;
+  }
+  if (parsed.text = command_line::Tell(app, argc, argv); parsed.text.has_value()) {
+    return parsed;
+  }
   // The last one counts, so flags beat variables; the library wants them in reverse.
   std::vector<std::string> flags = FlagsOfEnvironment(app);
   flags.insert(flags.end(), argv + 1, argv + argc);

@@ -22,7 +22,8 @@ struct Config {
   bool insecure_listen = false;
   tls::Files tls;  // of all addresses; no certificate: plain text
   access::Role tls_client_role = access::Role::kSubmitter;  // of who shows a certificate
-  std::string worker;                                       // hone-worker; found
+  std::string tls_clients;  // a file that says so for each name instead: access::Clients; "": none
+  std::string worker;       // hone-worker; found
   std::string data_mirror;  // where data sets are looked for before the network
   int concurrent_jobs = 1;
   int threads = 0;           // of all running jobs together; what the machine gives
@@ -57,7 +58,7 @@ struct Config {
 struct Parsed {
   Config config;
   std::optional<std::string>
-      text;  // --help or --version: to be printed, nothing else is to be done
+      text;  // --help, --version, or for a shell or the manual: to be printed, and that is all
 };
 
 // Flags, then HONED_… variables, then --config FILE (INI: `data-dir = "…"`), then defaults: the

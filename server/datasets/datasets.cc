@@ -25,7 +25,7 @@ constexpr int64_t kMaxBytes = int64_t{1} << 40;
 constexpr int64_t kCheckEvery = 16 << 20;
 constexpr absl::Duration kAbandonedAfter = absl::Hours(24);
 
-absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header) {
+absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header, const std::string& project) {
   if (!jobs::IsDatasetName(header.dataset_id())) {
     return absl::InvalidArgumentError(absl::StrCat(
         "dataset_id: must be 1 to 64 letters, digits, '-', '_' or '.', the first no '-' or '.', "
@@ -59,7 +59,8 @@ absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header) {
   return store::Upload{
       .id = jobs::NewId(),
       .name = header.dataset_id(),
-      .bytes = {.format = header.format(), .bytes = header.bytes(), .sha256 = sha256}};
+      .bytes = {.format = header.format(), .bytes = header.bytes(), .sha256 = sha256},
+      .project = project};
 }
 
 absl::Status Taken() { return absl::AbortedError("a newer stream has taken over this upload"); }
@@ -83,6 +84,7 @@ v1::Dataset ToProto(const store::Dataset& dataset) {
   proto.set_format(dataset.bytes.format);
   proto.set_bytes(dataset.bytes.bytes);
   proto.set_sha256(dataset.bytes.sha256);
+  proto.set_project(dataset.project);
   *proto.mutable_create_time() = jobs::ToTimestamp(dataset.create_time);
   return proto;
 }
@@ -110,8 +112,9 @@ absl::Status Datasets::CheckSpace(int64_t more) const {
                    jobs::reason::kDiskFull);
 }
 
-absl::StatusOr<std::unique_ptr<Session>> Datasets::Open(const v1::UploadHeader& header) {
-  HONE_ASSIGN_OR_RETURN(const store::Upload wanted, ToUpload(header));
+absl::StatusOr<std::unique_ptr<Session>> Datasets::Open(const v1::UploadHeader& header,
+                                                        const std::string& project) {
+  HONE_ASSIGN_OR_RETURN(const store::Upload wanted, ToUpload(header, project));
   Sweep();
   absl::StatusOr<store::Begun> answer = absl::UnknownError("not asked");
   {
@@ -150,8 +153,9 @@ absl::StatusOr<std::unique_ptr<Session>> Datasets::Open(const v1::UploadHeader& 
   return session;
 }
 
-absl::StatusOr<v1::BeginUploadResponse> Datasets::Begin(const v1::UploadHeader& header) {
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Open(header));
+absl::StatusOr<v1::BeginUploadResponse> Datasets::Begin(const v1::UploadHeader& header,
+                                                        const std::string& project) {
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Open(header, project));
   v1::BeginUploadResponse response;
   response.set_offset(session->offset_);
   if (session->whole_.has_value()) {
@@ -167,9 +171,9 @@ absl::Status Datasets::Drop(const std::string& upload) {
   return absl::OkStatus();
 }
 
-absl::Status Datasets::Delete(const std::string& id, bool force) {
+absl::Status Datasets::Delete(const std::string& project, const std::string& id, bool force) {
   HONE_RETURN_IF_ERROR(writer_.RunStatus(
-      [&](store::JobStore& store) { return store.datasets().Delete(id, force); }));
+      [&](store::JobStore& store) { return store.datasets().Delete(project, id, force); }));
   Sweep();
   return absl::OkStatus();
 }
@@ -211,8 +215,9 @@ absl::StatusOr<std::string> Datasets::PathOfJob(const std::string& job_id) const
   return blobs_.Path(dataset->bytes);
 }
 
-absl::StatusOr<std::string> Datasets::PathOf(const std::string& id) const {
-  const absl::StatusOr<store::Dataset> dataset = store_.Get(id);
+absl::StatusOr<std::string> Datasets::PathOf(const std::string& project,
+                                             const std::string& id) const {
+  const absl::StatusOr<store::Dataset> dataset = store_.Get(project, id);
   if (absl::IsNotFound(dataset.status())) {
     return "";
   }

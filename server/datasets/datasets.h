@@ -83,9 +83,11 @@ class Datasets {
 
   // INVALID_ARGUMENT names the field; else as BeginUpload and UploadDataset in
   // dataset_service.proto. Both take the upload away from an older stream.
-  absl::StatusOr<v1::BeginUploadResponse> Begin(const v1::UploadHeader& header);
-  absl::StatusOr<std::unique_ptr<Session>> Open(const v1::UploadHeader& header);
-  absl::Status Delete(const std::string& id, bool force);
+  absl::StatusOr<v1::BeginUploadResponse> Begin(const v1::UploadHeader& header,
+                                                const std::string& project);
+  absl::StatusOr<std::unique_ptr<Session>> Open(const v1::UploadHeader& header,
+                                                const std::string& project);
+  absl::Status Delete(const std::string& project, const std::string& id, bool force);
   // Removes what nothing needs any more: abandoned uploads, data sets whose last job has ended.
   void Sweep();
 
@@ -93,7 +95,7 @@ class Datasets {
   // FAILED_PRECONDITION: the file is gone; UNAVAILABLE: the disk does not say.
   absl::StatusOr<std::string> PathOfJob(const std::string& job_id) const;
   // The same for a job that is not stored yet, by its data.dataset.
-  absl::StatusOr<std::string> PathOf(const std::string& id) const;
+  absl::StatusOr<std::string> PathOf(const std::string& project, const std::string& id) const;
   // Where these bytes lie, if they are there.
   std::string PathOf(const store::DatasetBytes& bytes) const { return blobs_.Path(bytes); }
 

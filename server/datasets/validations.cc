@@ -33,7 +33,7 @@ v1::DatasetValidation WithRows(v1::DatasetValidation validation, int rows) {
 
 std::shared_ptr<Validations::Entry> Validations::Find(const store::Dataset& dataset) const {
   const auto found = std::ranges::find_if(entries_, [&](const auto& entry) {
-    return entry->dataset.name == dataset.name &&
+    return entry->dataset.project == dataset.project && entry->dataset.name == dataset.name &&
            entry->dataset.bytes.sha256 == dataset.bytes.sha256;
   });
   return found == entries_.end() ? nullptr : *found;

@@ -14,6 +14,7 @@
 #include "engine/base/status.h"
 #include "server/artifacts/data_directory.h"
 #include "server/artifacts/entries.h"
+#include "server/command_line/parse.h"
 #include "server/datasets/blobs.h"
 #include "server/store/dataset_store.h"
 #include "server/store/sqlite_store.h"
@@ -54,7 +55,7 @@ void CheckFile(Patient& patient, const std::string& owner, const std::string& pa
 
 absl::Status CheckJobs(const std::shared_ptr<Patient>& patient) {
   std::set<std::string> known;
-  store::ListJobs what{.limit = kPage};
+  store::ListJobs what{.project = "", .limit = kPage};
   do {
     HONE_ASSIGN_OR_RETURN(const store::Page<jobs::Job> page, patient->store->List(what));
     for (const jobs::Job& job : page.items) {
@@ -80,8 +81,9 @@ absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
   std::set<std::string> known;
   int64_t before = 0;
   do {
-    HONE_ASSIGN_OR_RETURN(const store::Page<v1::Model> page,
-                          patient->store->ListModels({.limit = kPage, .before_row = before}));
+    HONE_ASSIGN_OR_RETURN(
+        const store::Page<v1::Model> page,
+        patient->store->ListModels({.project = "", .limit = kPage, .before_row = before}));
     for (const v1::Model& model : page.items) {
       HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model.name()));
       known.insert(id);
@@ -163,10 +165,8 @@ int Main(int argc, const char* const* argv) {
       ->envname("HONED_DATA_DIR")
       ->required();
   app.add_flag("--mend", mend, "Repair what needs no decision by a person");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+  if (const std::optional<int> exit = command_line::Parse(app, argc, argv); exit.has_value()) {
+    return *exit;
   }
   const absl::StatusOr<std::vector<Finding>> findings = Examine(data_directory);
   if (!findings.ok()) {

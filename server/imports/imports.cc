@@ -17,6 +17,7 @@
 #include "server/jobs/retry_delay.h"
 #include "server/jobs/validate.h"
 #include "server/log/log.h"
+#include "server/store/project_store.h"
 
 namespace hone::server::imports {
 namespace {
@@ -88,9 +89,9 @@ absl::Status UnderWay(absl::string_view dataset) {
       jobs::reason::kImportUnderWay);
 }
 
-void Imports::Import(const v1::ImportModelRequest& request,
+void Imports::Import(const v1::ImportModelRequest& request, const std::string& project,
                      std::function<void(absl::StatusOr<v1::Model>)> done) {
-  absl::StatusOr<Wanted> wanted = Check(request);
+  absl::StatusOr<Wanted> wanted = Check(request, project);
   if (!wanted.ok()) {
     return done(wanted.status());
   }
@@ -99,6 +100,11 @@ void Imports::Import(const v1::ImportModelRequest& request,
   }
   absl::StatusOr<std::optional<v1::Model>> known = Find(*wanted);
   const int64_t room = directory_.FreeBytes() - disk_floor_bytes_;
+  if (known.ok() && !known->has_value()) {
+    if (absl::Status share = store_.projects().HasRoomForModel(project); !share.ok()) {
+      known = std::move(share);
+    }
+  }
   if (known.ok() && !known->has_value() && room <= 0) {
     known = jobs::WithReason(
         jobs::WithRetryDelay(absl::ResourceExhaustedError(absl::StrCat(
@@ -153,7 +159,8 @@ void Imports::Import(const v1::ImportModelRequest& request,
       scheduler::WorkerCalls::Since::kBegun);
 }
 
-absl::StatusOr<Imports::Wanted> Imports::Check(const v1::ImportModelRequest& request) const {
+absl::StatusOr<Imports::Wanted> Imports::Check(const v1::ImportModelRequest& request,
+                                               const std::string& project) const {
   const absl::StatusOr<std::string> id = datasets::DatasetId(request.dataset());
   if (!id.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("dataset: must be datasets/<dataset_id>, got \"",
@@ -162,7 +169,7 @@ absl::StatusOr<Imports::Wanted> Imports::Check(const v1::ImportModelRequest& req
   v1::JobSpec checked;
   checked.set_display_name(request.display_name());
   HONE_RETURN_IF_ERROR(jobs::CheckAttributes(checked).ToStatus());
-  HONE_ASSIGN_OR_RETURN(store::Dataset dataset, store_.datasets().Get(*id));
+  HONE_ASSIGN_OR_RETURN(store::Dataset dataset, store_.datasets().Get(project, *id));
   const v1::Dataset::Format format = dataset.bytes.format;
   if (format != v1::Dataset::TAR && format != v1::Dataset::TAR_GZ) {
     return absl::InvalidArgumentError(
@@ -176,7 +183,8 @@ absl::StatusOr<Imports::Wanted> Imports::Check(const v1::ImportModelRequest& req
 }
 
 absl::StatusOr<std::optional<v1::Model>> Imports::Find(const Wanted& wanted) const {
-  store::ListModels what{.display_name = wanted.display_name, .limit = 1000};
+  store::ListModels what{
+      .project = wanted.dataset.project, .display_name = wanted.display_name, .limit = 1000};
   do {
     HONE_ASSIGN_OR_RETURN(const store::Page<v1::Model> page, store_.ListModels(what));
     for (const v1::Model& model : page.items) {
@@ -215,6 +223,7 @@ absl::StatusOr<v1::Model> Imports::Publish(const Wanted& wanted,
   if (status.ok()) {
     jobs::CutNames(*imported.mutable_plan());
     model.set_name(jobs::ModelName(id));
+    model.set_project(wanted.dataset.project);
     model.set_display_name(wanted.display_name);
     model.set_task(jobs::CheckTaskName(imported.task()).ok() ? imported.task() : "");
     *model.mutable_create_time() =

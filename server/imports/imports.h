@@ -44,7 +44,7 @@ class Imports {
 
   // Reads the store, a few pages of models at most; `done` is called once, at once or on a thread
   // of `calls`. Errors are those of ImportModel in model_service.proto.
-  void Import(const v1::ImportModelRequest& request,
+  void Import(const v1::ImportModelRequest& request, const std::string& project,
               std::function<void(absl::StatusOr<v1::Model>)> done);
 
  private:
@@ -54,11 +54,13 @@ class Imports {
     std::string archive;  // path
     std::string display_name;
 
-    std::string key() const { return dataset.bytes.sha256 + display_name; }
+    // No project has a slash.
+    std::string key() const { return dataset.project + "/" + dataset.bytes.sha256 + display_name; }
   };
 
-  absl::StatusOr<Wanted> Check(const v1::ImportModelRequest& request) const;
-  // The model of the same bytes and display name.
+  absl::StatusOr<Wanted> Check(const v1::ImportModelRequest& request,
+                               const std::string& project) const;
+  // The project's model of the same bytes and display name.
   absl::StatusOr<std::optional<v1::Model>> Find(const Wanted& wanted) const;
   // False: it is under way already.
   bool Begin(const Wanted& wanted);

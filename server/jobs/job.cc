@@ -41,6 +41,8 @@ v1::Job ToProto(const Job& job) {
   if (job.id.empty()) {
     proto.clear_name();
   }
+  proto.set_project(job.project);
+  proto.set_created_by(job.created_by);
   proto.set_display_name(job.resolved.display_name());
   *proto.mutable_labels() = job.resolved.labels();
   proto.set_priority(job.resolved.priority());

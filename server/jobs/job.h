@@ -13,11 +13,16 @@
 
 namespace hone::server::jobs {
 
+// What a thing belongs to where nobody says another one.
+inline constexpr char kDefaultProject[] = "default";
+
 // A job as the store keeps it. Times are InfinitePast where they have not come yet.
 struct Job {
   std::string id;
-  v1::JobSpec spec;      // as it was sent
-  v1::JobSpec resolved;  // what is trained; its name, labels and priority are those of now
+  std::string project = kDefaultProject;
+  std::string created_by;  // who asked for it; "": it was not asked who calls
+  v1::JobSpec spec;        // as it was sent
+  v1::JobSpec resolved;    // what is trained; its name, labels and priority are those of now
   JobState state = JobState::kQueued;
   v1::Job::EndReason end_reason = v1::Job::END_REASON_UNSPECIFIED;
   std::string message;
@@ -26,8 +31,8 @@ struct Job {
   int retries = 0;     // those that cost nothing, since the newest checkpoint
   int recoveries = 0;  // how often a server ended while it ran, since the newest checkpoint
   int threads = 1;
-  int queue_position = 0;
-  absl::Duration queued_before = absl::ZeroDuration();  // time that those before it in the queue
+  int queue_position = 0;                               // among those of its project
+  absl::Duration queued_before = absl::ZeroDuration();  // time that those of its project before it
                                                         // will take; infinite: not known
   absl::Time create_time = absl::InfinitePast();
   absl::Time start_time = absl::InfinitePast();

@@ -23,6 +23,7 @@ inline constexpr char kDatasetNotFound[] = "DATASET_NOT_FOUND";
 inline constexpr char kArtifactNotFound[] = "ARTIFACT_NOT_FOUND";
 inline constexpr char kValidationNotFound[] = "VALIDATION_NOT_FOUND";
 inline constexpr char kSweepNotFound[] = "SWEEP_NOT_FOUND";
+inline constexpr char kProjectNotFound[] = "PROJECT_NOT_FOUND";
 inline constexpr char kSweepState[] = "SWEEP_STATE";  // not in a state for that
 inline constexpr char kJobState[] = "JOB_STATE";      // not in a state for that
 inline constexpr char kJobInUse[] = "JOB_IN_USE";     // a retry needs its checkpoints

@@ -12,6 +12,7 @@ namespace hone::server::metrics {
 enum class Metric {
   kBuildInfo,
   kJobs,
+  kProjectJobs,
   kJobsFinished,
   kSweeps,
   kSweepTrials,

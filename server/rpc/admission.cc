@@ -11,6 +11,7 @@
 #include "server/jobs/names.h"
 #include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
+#include "server/store/project_store.h"
 
 namespace hone::server::rpc {
 namespace {
@@ -37,6 +38,8 @@ absl::Status CheckMemory(const v1::Plan& plan, const config::Config& config) {
 
 v1::Job Preview(const store::NewJob& job) {
   jobs::Job preview;
+  preview.project = job.project;
+  preview.created_by = job.created_by;
   preview.spec = job.spec;
   preview.resolved = job.resolved;
   preview.plan = job.plan;
@@ -47,22 +50,25 @@ v1::Job Preview(const store::NewJob& job) {
 }
 
 // A worker knows the catalogue's names; a client should know those of this server, too.
-absl::Status WithUploadedNames(const absl::Status& status, const std::string& path,
+absl::Status WithUploadedNames(const absl::Status& status, const Candidate& candidate,
                                const Deps& deps) {
-  if (!path.empty() || !absl::IsNotFound(status)) {
+  if (!candidate.dataset_path.empty() || !absl::IsNotFound(status)) {
     return status;
   }
   std::vector<std::string> names;
   constexpr int kMostNamed = 50;
-  if (const auto page = deps.store.datasets().List({.limit = kMostNamed}); page.ok()) {
+  if (const auto page =
+          deps.store.datasets().List({.project = candidate.job.project, .limit = kMostNamed});
+      page.ok()) {
     for (const store::Dataset& dataset : page->items) {
       names.push_back(dataset.name);
     }
   }
-  return jobs::WithReason(absl::NotFoundError(absl::StrCat(
-                              "data.dataset: ", status.message(), "; uploaded to this server: ",
-                              names.empty() ? "none" : absl::StrJoin(names, ", "))),
-                          jobs::reason::kDatasetNotFound);
+  return jobs::WithReason(
+      absl::NotFoundError(absl::StrCat("data.dataset: ", status.message(),
+                                       "; uploaded to the project ", candidate.job.project, ": ",
+                                       names.empty() ? "none" : absl::StrJoin(names, ", "))),
+      jobs::reason::kDatasetNotFound);
 }
 
 void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Done<v1::Job> done) {
@@ -75,7 +81,7 @@ void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Don
   } else if (absl::IsUnavailable(plan.status()) && !deps.stopping) {
     return done(jobs::WithRetryDelay(plan.status(), kRetryWhenDataIsAway));
   } else if (candidate.validate_only || !absl::IsDeadlineExceeded(plan.status())) {
-    return done(WithUploadedNames(plan.status(), candidate.dataset_path, deps));
+    return done(WithUploadedNames(plan.status(), candidate, deps));
   }
   if (candidate.validate_only) {
     return done(Preview(candidate.job));
@@ -85,7 +91,14 @@ void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Don
 
 }  // namespace
 
-absl::Status CheckRoom(const Deps& deps) {
+int DefaultThreads(const std::string& project, const Deps& deps) {
+  const int threads = deps.config.ThreadsPerJob();
+  const int64_t share = deps.projects.SharesOf(project).threads;
+  return share > 0 ? static_cast<int>(std::min<int64_t>(threads, share)) : threads;
+}
+
+absl::Status CheckRoom(const std::string& project, const Deps& deps) {
+  HONE_RETURN_IF_ERROR(deps.store.projects().HasRoomForJob(project));
   HONE_ASSIGN_OR_RETURN(const int64_t queued, deps.store.CountQueued());
   if (queued >= deps.config.max_queued_jobs) {
     return jobs::WithReason(jobs::WithRetryDelay(absl::ResourceExhaustedError(absl::StrCat(
@@ -118,7 +131,11 @@ absl::Status CheckRequestId(const std::string& request_id) {
 absl::Status FindModels(const Deps& deps, Candidate& candidate) {
   for (const auto& [field, name] : jobs::ModelsOf(candidate.job.spec)) {
     HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(name));
-    HONE_RETURN_IF_ERROR(Annotate(deps.store.GetModel(id).status(), field));
+    const absl::StatusOr<std::string> project = deps.store.ProjectOfModel(id);
+    HONE_RETURN_IF_ERROR(Annotate(project.status(), field));
+    if (*project != candidate.job.project) {
+      return Annotate(jobs::ModelNotFound(id), field);
+    }
     if (field == "model.pretrained.model" || field == "evaluation.model") {
       candidate.model_directory = deps.directory.ModelDirectory(id);
     } else if (field == "evaluation.against") {
@@ -175,7 +192,7 @@ void StoreJob(Candidate candidate, Deps& deps, Done<v1::Job> done) {
         }
         // All in one transaction, so that nobody deletes the data set in between.
         if (uploaded) {
-          HONE_RETURN_IF_ERROR(store.datasets().Check(job.spec.data().dataset()));
+          HONE_RETURN_IF_ERROR(store.datasets().Check(job.project, job.spec.data().dataset()));
         }
         HONE_ASSIGN_OR_RETURN(jobs::Job stored, store.Insert(job, absl::Now()));
         if (uploaded) {

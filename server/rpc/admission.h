@@ -22,8 +22,11 @@ struct Candidate {
   std::function<absl::Status(store::JobStore&, const jobs::Job&)> after = nullptr;
 };
 
-// RESOURCE_EXHAUSTED, with a delay: the queue is full, or the disk nearly.
-absl::Status CheckRoom(const Deps& deps);
+// RESOURCE_EXHAUSTED, with a delay: the queue is full, or the disk nearly, or a job more is beyond
+// the project's shares.
+absl::Status CheckRoom(const std::string& project, const Deps& deps);
+// Of a job that asks for no number: no more than its project may use.
+int DefaultThreads(const std::string& project, const Deps& deps);
 // At most 128 printable characters, no spaces.
 absl::Status CheckRequestId(const std::string& request_id);
 

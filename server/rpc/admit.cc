@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "engine/base/traceparent.h"
 #include "server/http/metadata.h"
+#include "server/jobs/job.h"
+#include "server/store/sweep_store.h"
 
 namespace hone::server::rpc {
 
@@ -36,6 +39,7 @@ access::Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
   access::Credentials credentials;
   credentials.peer = PeerOf(context);
   credentials.authorization = Said(context, "authorization");
+  credentials.project = Said(context, "hone-project");
   if (IsFromHttp(context)) {
     credentials.has_certificate = context.client_metadata().count(http::kCertificateMetadata) > 0;
     credentials.certificate_name = Said(context, http::kCertificateMetadata);
@@ -54,6 +58,33 @@ access::Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
     }
   }
   return credentials;
+}
+
+std::string TraceparentOf(const grpc::CallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("traceparent");
+  if (found == metadata.end()) {
+    return "";
+  }
+  std::string text(found->second.data(), found->second.size());
+  return IsTraceparent(text) ? text : "";
+}
+
+absl::Status CheckIsOfCaller(absl::string_view name, const access::Caller& caller,
+                             const Deps& deps) {
+  absl::StatusOr<std::string> project = caller.project;
+  absl::Status missing;
+  if (const auto job = jobs::JobId(name); job.ok()) {
+    project = deps.store.ProjectOfJob(*job);
+    missing = jobs::JobNotFound(*job);
+  } else if (const auto model = jobs::ModelId(name); model.ok()) {
+    project = deps.store.ProjectOfModel(*model);
+    missing = jobs::ModelNotFound(*model);
+  } else if (const auto sweep = store::SweepId(name); sweep.ok()) {
+    project = deps.store.sweeps().ProjectOf(*sweep);
+    missing = store::SweepNotFound(*sweep);
+  }
+  return !project.ok() ? project.status() : *project == caller.project ? absl::OkStatus() : missing;
 }
 
 }  // namespace hone::server::rpc

@@ -1,6 +1,7 @@
 #include "server/rpc/call_log.h"
 
 #include "absl/strings/strip.h"
+#include "engine/base/traceparent.h"
 #include "server/log/log.h"
 
 namespace hone::server::rpc {
@@ -42,7 +43,9 @@ void LogCall(const Call& call, const absl::Status& status, absl::Duration took) 
          {"code", absl::StatusCodeToString(status.code())},
          {"ms", absl::ToDoubleMilliseconds(took)},
          {"caller", call.caller},
+         {"project", call.project},
          {"peer", call.peer},
+         {"trace_id", TraceIdOf(call.traceparent)},
          {"error", status.message()}});
 }
 

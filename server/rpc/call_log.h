@@ -11,10 +11,12 @@ namespace hone::server::rpc {
 struct Call {
   std::string method = "";
   std::string peer = "";
-  std::string caller = "";      // access::Caller's name; "": everybody
-  bool changes = false;         // something of the server's
-  std::string request_id = "";  // the client's name for the call; "": none
-  std::string resource = "";    // "jobs/abc": what it is about; "": not known
+  std::string caller = "";       // access::Caller's name; "": everybody
+  std::string project = "";      // in which it is made; "": it was not let in
+  std::string traceparent = "";  // access::Caller's
+  bool changes = false;          // something of the server's
+  std::string request_id = "";   // the client's name for the call; "": none
+  std::string resource = "";     // "jobs/abc": what it is about; "": not known
 };
 
 // One line for a call that has ended: all that change something; those that only read at level

@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -49,21 +48,16 @@ net::Look LookForTls(absl::string_view said) {
   return said.size() < kRecordHeader + length ? net::Look::kMore : net::Look::kEnter;
 }
 
-// 0: it is closed.
-uint64_t SocketOf(int fd) {
-  struct stat status {};
-  return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
-}
-
 }  // namespace
 
 ConnectionLimits LimitsFor(uint64_t descriptors) {
-  return {.open = std::clamp<uint64_t>(descriptors * 3 / 8, 8, 4096),
+  const size_t open = std::clamp<uint64_t>(descriptors * 3 / 8, 8, 4096);
+  return {.open = {.all = open, .of_one_address = open / 2, .silent = open / 4},
           .waiting = std::clamp<uint64_t>(descriptors / 8, 8, 256)};
 }
 
 ConnectionLimits HttpLimitsFor(uint64_t descriptors) {
-  return {.open = std::clamp<uint64_t>(descriptors / 8, 8, 1024),
+  return {.open = {.all = std::clamp<uint64_t>(descriptors / 8, 8, 1024)},
           .waiting = std::clamp<uint64_t>(descriptors / 32, 8, 64)};
 }
 
@@ -73,7 +67,8 @@ Connections::Connections(const ConnectionLimits& limits, Greeting greeting,
     : limits_(limits),
       greeting_(greeting),
       acceptor_(std::move(acceptor)),
-      hooks_(std::move(hooks)) {}
+      hooks_(std::move(hooks)),
+      open_(limits.open) {}
 
 absl::Status Connections::Begin(const std::string& address) {
   absl::StatusOr<std::unique_ptr<net::Door>> door = net::Door::Open(
@@ -94,16 +89,13 @@ absl::Status Connections::Begin(const std::string& address) {
 }
 
 void Connections::Enter(net::Connection connection, const std::string& said) {
+  const std::string peer = connection.Peer();
   OwnedFd fd = connection.Release();
   {
     const std::lock_guard lock(mutex_);
-    if (given_.size() >= limits_.open) {
-      Forget();
-    }
-    if (given_.size() >= limits_.open) {
+    if (!open_.Add(fd.get(), peer, said.size())) {
       return hooks_.refused();
     }
-    given_.push_back({.fd = fd.get(), .socket = SocketOf(fd.get())});
   }
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kUnacknowledgedMilliseconds,
                sizeof(kUnacknowledgedMilliseconds));
@@ -122,12 +114,7 @@ void Connections::End() {
 
 size_t Connections::open() const {
   const std::lock_guard lock(mutex_);
-  Forget();
-  return given_.size();
-}
-
-void Connections::Forget() const {
-  std::erase_if(given_, [](const Given& given) { return SocketOf(given.fd) != given.socket; });
+  return open_.Count();
 }
 
 }  // namespace hone::server::rpc

@@ -8,17 +8,17 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/net/door.h"
+#include "server/rpc/open_connections.h"
 
 namespace hone::server::rpc {
 
 // How many connections of clients there may be.
 struct ConnectionLimits {
-  size_t open = 0;     // with gRPC
-  size_t waiting = 0;  // that have not greeted yet
+  OpenConnections::Limits open;  // with gRPC
+  size_t waiting = 0;            // that have not greeted yet
 };
 // A part of the descriptors that the process may have, so that files, workers and metrics keep
 // theirs.
@@ -56,23 +56,15 @@ class Connections {
   size_t waiting() const { return door_->waiting(); }
 
  private:
-  // A descriptor that gRPC owns, and the socket it was: when another one, or none, has its number,
-  // gRPC has closed it. gRPC tells nobody.
-  struct Given {
-    int fd;
-    uint64_t socket;
-  };
-
   void Enter(net::Connection connection, const std::string& said);
-  void Forget() const;  // those that are closed; with mutex_ held
 
   const ConnectionLimits limits_;
   const Greeting greeting_;
   const std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   const Hooks hooks_;
   mutable std::mutex mutex_;
-  mutable std::vector<Given> given_;  // guarded by mutex_
-  std::unique_ptr<net::Door> door_;   // last: its thread uses the others
+  mutable OpenConnections open_;     // guarded by mutex_
+  std::unique_ptr<net::Door> door_;  // last: its thread uses the others
 };
 
 }  // namespace hone::server::rpc

@@ -12,13 +12,15 @@
 namespace hone::server::rpc {
 namespace {
 
-absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
+absl::Status Check(const v1::CreateJobRequest& request, const std::string& project,
+                   const Deps& deps) {
   HONE_RETURN_IF_ERROR(
       jobs::Validate(request.spec(), {.max_threads = deps.config.threads, .bf16 = HasBf16()}));
-  return request.validate_only() ? absl::OkStatus() : CheckRoom(deps);
+  return request.validate_only() ? absl::OkStatus() : CheckRoom(project, deps);
 }
 
-void CreateFromFile(const v1::CreateJobRequest& request, Deps& deps, const Done<v1::Job>& done) {
+void CreateFromFile(const v1::CreateJobRequest& request, const access::Caller& caller, Deps& deps,
+                    const Done<v1::Job>& done) {
   absl::StatusOr<v1::JobSpec> spec = SpecOfJobFile(request.job_file());
   if (!spec.ok()) {
     return done(spec.status());
@@ -26,12 +28,13 @@ void CreateFromFile(const v1::CreateJobRequest& request, Deps& deps, const Done<
   v1::CreateJobRequest with_spec = request;
   with_spec.clear_job_file();
   *with_spec.mutable_spec() = *std::move(spec);
-  CreateJob(with_spec, deps, done);
+  CreateJob(with_spec, caller, deps, done);
 }
 
 }  // namespace
 
-void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done) {
+void CreateJob(const v1::CreateJobRequest& request, const access::Caller& caller, Deps& deps,
+               Done<v1::Job> done) {
   if (!request.job_file().empty()) {
     if (request.has_spec()) {
       jobs::FieldErrors errors;
@@ -39,8 +42,8 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
       return done(errors.ToStatus());
     }
     // A long text takes too long for the thread that takes calls.
-    const bool taken =
-        deps.lists.Submit([request, &deps, done] { CreateFromFile(request, deps, done); });
+    const bool taken = deps.lists.Submit(
+        [request, caller, &deps, done] { CreateFromFile(request, caller, deps, done); });
     return taken ? void()
                  : done(absl::ResourceExhaustedError(
                        "too many calls of this kind at a time; try again"));
@@ -49,12 +52,15 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
     return done(status);
   }
   store::NewJob job{.id = jobs::NewId(),
+                    .project = caller.project,
+                    .created_by = caller.name,
                     .spec = request.spec(),
                     .threads = jobs::ThreadsOf(request.spec()),
                     .request_id = request.request_id(),
-                    .request = "create"};
+                    .request = "create",
+                    .traceparent = caller.traceparent};
   if (!request.validate_only() && !request.request_id().empty()) {
-    const auto known = deps.store.FindRequest(request.request_id());
+    const auto known = deps.store.FindRequest(caller.project, request.request_id());
     if (!known.ok()) {
       return done(known.status());
     }
@@ -62,14 +68,15 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
       return done(AnswerKnown(**known, job, request.spec()));
     }
   }
-  if (const absl::Status status = Check(request, deps); !status.ok()) {
+  if (const absl::Status status = Check(request, caller.project, deps); !status.ok()) {
     return done(status);
   }
   if (job.threads == 0) {
-    job.threads = deps.config.ThreadsPerJob();
+    job.threads = DefaultThreads(caller.project, deps);
   }
   job.resolved = jobs::Resolve(job.spec);
-  const absl::StatusOr<std::string> path = deps.datasets.PathOf(job.spec.data().dataset());
+  const absl::StatusOr<std::string> path =
+      deps.datasets.PathOf(caller.project, job.spec.data().dataset());
   if (!path.ok()) {
     return done(path.status());
   }

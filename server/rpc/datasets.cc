@@ -19,32 +19,38 @@ void OnExecutor(Deps& deps, const Done<Reply>& done, std::function<absl::StatusO
 }
 
 // The data set that a validation is asked of.
-absl::StatusOr<store::Dataset> Named(const std::string& name, int rows, const Deps& deps) {
+absl::StatusOr<store::Dataset> Named(const std::string& project, const std::string& name, int rows,
+                                     const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const std::string id, datasets::DatasetId(name));
   if (rows < 0 || rows > datasets::Validations::kRows) {
     return absl::InvalidArgumentError(
         absl::StrCat("rows: must be between 0 and ", datasets::Validations::kRows, ", got ", rows));
   }
-  return deps.store.datasets().Get(id);
+  return deps.store.datasets().Get(project, id);
 }
 
 }  // namespace
 
-void BeginUpload(const v1::BeginUploadRequest& request, Deps& deps,
+void BeginUpload(const v1::BeginUploadRequest& request, const access::Caller& caller, Deps& deps,
                  Done<v1::BeginUploadResponse> done) {
-  OnExecutor<v1::BeginUploadResponse>(
-      deps, done, [&deps, header = request.header()] { return deps.datasets.Begin(header); });
+  OnExecutor<v1::BeginUploadResponse>(deps, done,
+                                      [&deps, header = request.header(), project = caller.project] {
+                                        return deps.datasets.Begin(header, project);
+                                      });
 }
 
-absl::StatusOr<v1::Dataset> GetDataset(const v1::GetDatasetRequest& request, Deps& deps) {
+absl::StatusOr<v1::Dataset> GetDataset(const v1::GetDatasetRequest& request,
+                                       const access::Caller& caller, Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const std::string id, datasets::DatasetId(request.name()));
-  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset, deps.store.datasets().Get(id));
+  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset,
+                        deps.store.datasets().Get(caller.project, id));
   return datasets::ToProto(dataset);
 }
 
 absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequest& request,
-                                                      Deps& deps) {
-  store::ListDatasets what{.name_prefix = request.name_prefix(), .sha256 = request.sha256()};
+                                                      const access::Caller& caller, Deps& deps) {
+  store::ListDatasets what{
+      .project = caller.project, .name_prefix = request.name_prefix(), .sha256 = request.sha256()};
   if (request.name_prefix().size() > 64 || request.sha256().size() > 64) {
     return absl::InvalidArgumentError(
         "name_prefix, sha256: must be at most 64 characters, as names and SHA-256s are");
@@ -66,20 +72,23 @@ absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequ
   return response;
 }
 
-void DeleteDataset(const v1::DeleteDatasetRequest& request, Deps& deps,
-                   Done<v1::DeleteDatasetResponse> done) {
+void DeleteDataset(const v1::DeleteDatasetRequest& request, const access::Caller& caller,
+                   Deps& deps, Done<v1::DeleteDatasetResponse> done) {
   OnExecutor<v1::DeleteDatasetResponse>(
-      deps, done, [&deps, request]() -> absl::StatusOr<v1::DeleteDatasetResponse> {
+      deps, done,
+      [&deps, request, project = caller.project]() -> absl::StatusOr<v1::DeleteDatasetResponse> {
         HONE_ASSIGN_OR_RETURN(const std::string id, datasets::DatasetId(request.name()));
-        HONE_RETURN_IF_ERROR(deps.datasets.Delete(id, request.force()));
+        HONE_RETURN_IF_ERROR(deps.datasets.Delete(project, id, request.force()));
         return v1::DeleteDatasetResponse();
       });
 }
 
 absl::StatusOr<v1::DatasetValidation> ValidateDataset(const v1::ValidateDatasetRequest& request,
-                                                      Deps& deps) {
-  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset, Named(request.name(), request.rows(), deps));
-  HONE_ASSIGN_OR_RETURN(const std::string path, deps.datasets.PathOf(dataset.name));
+                                                      const access::Caller& caller, Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset,
+                        Named(caller.project, request.name(), request.rows(), deps));
+  HONE_ASSIGN_OR_RETURN(const std::string path,
+                        deps.datasets.PathOf(dataset.project, dataset.name));
   if (path.empty()) {
     return jobs::WithReason(
         absl::NotFoundError(absl::StrCat("there is no data set ", request.name(), " any more")),
@@ -89,8 +98,9 @@ absl::StatusOr<v1::DatasetValidation> ValidateDataset(const v1::ValidateDatasetR
 }
 
 absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(
-    const v1::GetDatasetValidationRequest& request, Deps& deps) {
-  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset, Named(request.name(), request.rows(), deps));
+    const v1::GetDatasetValidationRequest& request, const access::Caller& caller, Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset,
+                        Named(caller.project, request.name(), request.rows(), deps));
   return deps.validations.Get(dataset, request.rows());
 }
 

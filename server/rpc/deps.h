@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/access/gate.h"
+#include "server/access/projects.h"
 #include "server/access/tokens.h"
 #include "server/artifacts/data_directory.h"
 #include "server/config/config.h"
@@ -76,6 +77,7 @@ struct Deps {
   access::Gate& gate;
   access::Tokens& tokens;
   LateRefusals& late_refusals;
+  access::Projects& projects;
 };
 
 // Called once, on any thread, with a call's answer.

@@ -43,8 +43,10 @@ struct Source {
 template <typename Response>
 class Download final : public SendingStream<Response> {
  public:
-  Download(grpc::CallbackServerContext* context, const std::string& method, Deps& deps)
-      : SendingStream<Response>(context, {.method = method}, deps) {}
+  Download(grpc::CallbackServerContext* context, const std::string& method,
+           const access::Caller& caller, Deps& deps)
+      : SendingStream<Response>(
+            context, {.method = method, .caller = caller.name, .project = caller.project}, deps) {}
   ~Download() override { Close(); }
 
   void Open(absl::StatusOr<Source<Response>> source) {
@@ -175,18 +177,20 @@ absl::StatusOr<ArtifactSource> ArtifactOf(const v1::DownloadArtifactRequest& req
 }  // namespace
 
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* OpenDownload(
-    grpc::CallbackServerContext* context, const v1::DownloadModelRequest& request, Deps& deps) {
+    grpc::CallbackServerContext* context, const v1::DownloadModelRequest& request,
+    const access::Caller& caller, Deps& deps) {
   const auto download =
-      std::make_shared<Download<v1::DownloadModelResponse>>(context, "DownloadModel", deps);
+      std::make_shared<Download<v1::DownloadModelResponse>>(context, "DownloadModel", caller, deps);
   const absl::Status known = jobs::CheckFieldsAreKnown(request);
   download->Open(known.ok() ? FilesOf(request.name(), deps) : known);
   return download.get();
 }
 
 grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* OpenDownload(
-    grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest& request, Deps& deps) {
-  const auto download =
-      std::make_shared<Download<v1::DownloadArtifactResponse>>(context, "DownloadArtifact", deps);
+    grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest& request,
+    const access::Caller& caller, Deps& deps) {
+  const auto download = std::make_shared<Download<v1::DownloadArtifactResponse>>(
+      context, "DownloadArtifact", caller, deps);
   const absl::Status known = jobs::CheckFieldsAreKnown(request);
   download->Open(known.ok() ? ArtifactOf(request, deps) : known);
   return download.get();

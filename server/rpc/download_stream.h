@@ -13,10 +13,12 @@ namespace hone::server::rpc {
 // ahead of nobody. NOT_FOUND; DATA_LOSS: a file is not as long as when it was published. Deletes
 // itself when done.
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* OpenDownload(
-    grpc::CallbackServerContext* context, const v1::DownloadModelRequest& request, Deps& deps);
+    grpc::CallbackServerContext* context, const v1::DownloadModelRequest& request,
+    const access::Caller& caller, Deps& deps);
 
 // The same of one artifact of a job.
 grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* OpenDownload(
-    grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest& request, Deps& deps);
+    grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest& request,
+    const access::Caller& caller, Deps& deps);
 
 }  // namespace hone::server::rpc

@@ -69,8 +69,14 @@ absl::StatusOr<v1::Model> Check(const v1::GenerateRequest& request, const Deps& 
 // same time go to the model together (predict::ModelCache).
 class Generation final : public SendingStream<v1::GenerateResponse> {
  public:
-  Generation(grpc::CallbackServerContext* context, const v1::GenerateRequest& request, Deps& deps)
-      : SendingStream(context, {.method = "Generate", .resource = request.name()}, deps),
+  Generation(grpc::CallbackServerContext* context, const v1::GenerateRequest& request,
+             const access::Caller& caller, Deps& deps)
+      : SendingStream(context,
+                      {.method = "Generate",
+                       .caller = caller.name,
+                       .project = caller.project,
+                       .resource = request.name()},
+                      deps),
         request_(request),
         deadline_(SteadyNow() +
                   TimeLeft(*context, request.has_text() ? kMostWritingTime : kMostTime)) {
@@ -178,8 +184,9 @@ class Generation final : public SendingStream<v1::GenerateResponse> {
 
 grpc::ServerWriteReactor<v1::GenerateResponse>* OpenGeneration(grpc::CallbackServerContext* context,
                                                                const v1::GenerateRequest& request,
+                                                               const access::Caller& caller,
                                                                Deps& deps) {
-  const auto generation = std::make_shared<Generation>(context, request, deps);
+  const auto generation = std::make_shared<Generation>(context, request, caller, deps);
   generation->Open();
   return generation.get();
 }

@@ -13,6 +13,7 @@ namespace hone::server::rpc {
 // ModelService.Generate. Deletes itself when done.
 grpc::ServerWriteReactor<v1::GenerateResponse>* OpenGeneration(grpc::CallbackServerContext* context,
                                                                const v1::GenerateRequest& request,
+                                                               const access::Caller& caller,
                                                                Deps& deps);
 
 }  // namespace hone::server::rpc

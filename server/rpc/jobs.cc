@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,31 +9,64 @@
 #include "server/jobs/job.h"
 #include "server/rpc/calls.h"
 #include "server/rpc/page_token.h"
+#include "server/store/project_store.h"
 
 namespace hone::server::rpc {
 namespace {
 
-// With the time until its turn comes: what runs and what waits before it, side by side as many jobs
-// as may run.
-v1::Job WithQueueEta(const jobs::Job& job, const Deps& deps) {
+// What a job of a project's queue is told beside what the store says of it.
+struct QueueView {
+  double part = 1;  // store::ProjectStore::PartOf
+  store::Project project;
+  store::ProjectUse use;  // where the project has a share that jobs wait for
+};
+
+absl::StatusOr<QueueView> LookAtQueue(const std::string& project, const Deps& deps) {
+  QueueView view;
+  HONE_ASSIGN_OR_RETURN(view.part, deps.store.projects().PartOf(project));
+  view.project = {.name = project, .shares = deps.projects.SharesOf(project)};
+  const store::Shares& shares = view.project.shares;
+  if (shares.running_jobs > 0 || shares.threads > 0 || shares.memory_bytes > 0) {
+    HONE_ASSIGN_OR_RETURN(view.use, deps.store.projects().Use(project));
+  }
+  return view;
+}
+
+// With the time until its turn comes: what runs, and what its project has waiting before it, for
+// which there is the project's part of as many jobs as may run side by side; and with the share
+// that makes it wait.
+v1::Job WithQueue(const jobs::Job& job, const QueueView& view, const Deps& deps) {
   v1::Job proto = jobs::ToProto(job);
-  if (job.state == jobs::JobState::kQueued && job.queued_before < absl::InfiniteDuration()) {
-    const double before = deps.scheduler.seconds_left() + absl::ToDoubleSeconds(job.queued_before);
+  if (job.state != jobs::JobState::kQueued) {
+    return proto;
+  }
+  if (job.queued_before < absl::InfiniteDuration()) {
+    const double before =
+        deps.scheduler.seconds_left() + absl::ToDoubleSeconds(job.queued_before) / view.part;
     proto.set_queue_eta_seconds(before / deps.config.concurrent_jobs);
+  }
+  if (job.message.empty()) {
+    proto.set_message(store::WhyProjectWaits(view.project, view.use, job));
   }
   return proto;
 }
 
 }  // namespace
 
-absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps) {
+absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, const access::Caller& caller,
+                               Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const std::string id, jobs::JobId(request.name()));
   HONE_ASSIGN_OR_RETURN(const jobs::Job job, deps.store.Get(id));
-  return WithQueueEta(job, deps);
+  QueueView view;
+  if (job.state == jobs::JobState::kQueued) {
+    HONE_ASSIGN_OR_RETURN(view, LookAtQueue(caller.project, deps));
+  }
+  return WithQueue(job, view, deps);
 }
 
-absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps) {
-  store::ListJobs what;
+absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request,
+                                              const access::Caller& caller, Deps& deps) {
+  store::ListJobs what{.project = caller.project};
   HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
   HONE_ASSIGN_OR_RETURN(what.from_row, ParsePageToken(request.page_token()));
   HONE_RETURN_IF_ERROR(jobs::CheckTaskName(request.task()));
@@ -49,10 +83,15 @@ absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request
     what.states.push_back(*state);
   }
   HONE_ASSIGN_OR_RETURN(const store::Page<jobs::Job> page, deps.store.List(what));
+  QueueView view;
+  if (std::ranges::any_of(
+          page.items, [](const jobs::Job& job) { return job.state == jobs::JobState::kQueued; })) {
+    HONE_ASSIGN_OR_RETURN(view, LookAtQueue(caller.project, deps));
+  }
   v1::ListJobsResponse response;
   for (const jobs::Job& job : page.items) {
     v1::Job& listed = *response.add_jobs();
-    listed = WithQueueEta(job, deps);
+    listed = WithQueue(job, view, deps);
     listed.clear_resolved_spec();
   }
   response.set_next_page_token(PageToken(page.next_row));

@@ -30,8 +30,9 @@ absl::Status CheckInputs(const v1::PredictRequest& request) {
 }  // namespace
 
 absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request,
-                                                  Deps& deps) {
-  store::ListModels what{.display_name = request.display_name(), .task = request.task()};
+                                                  const access::Caller& caller, Deps& deps) {
+  store::ListModels what{
+      .project = caller.project, .display_name = request.display_name(), .task = request.task()};
   HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
   HONE_ASSIGN_OR_RETURN(what.before_row, ParsePageToken(request.page_token()));
   HONE_RETURN_IF_ERROR(jobs::CheckTaskName(request.task()));
@@ -76,10 +77,12 @@ void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
       });
 }
 
-void ImportModel(const v1::ImportModelRequest& request, Deps& deps, Done<v1::Model> done) {
+void ImportModel(const v1::ImportModelRequest& request, const access::Caller& caller, Deps& deps,
+                 Done<v1::Model> done) {
   // It looks through models first.
-  const bool taken =
-      deps.lists.Submit([&deps, request, done] { deps.imports.Import(request, done); });
+  const bool taken = deps.lists.Submit([&deps, request, project = caller.project, done] {
+    deps.imports.Import(request, project, done);
+  });
   if (!taken) {
     done(absl::ResourceExhaustedError("too many calls of this kind at a time; try again"));
   }

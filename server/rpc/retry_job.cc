@@ -16,8 +16,9 @@
 namespace hone::server::rpc {
 namespace {
 
-absl::StatusOr<std::optional<store::Dataset>> FindDataset(const std::string& id, const Deps& deps) {
-  absl::StatusOr<store::Dataset> found = deps.store.datasets().Get(id);
+absl::StatusOr<std::optional<store::Dataset>> FindDataset(const jobs::Job& old, const Deps& deps) {
+  absl::StatusOr<store::Dataset> found =
+      deps.store.datasets().Get(old.project, old.spec.data().dataset());
   if (absl::IsNotFound(found.status())) {
     return std::nullopt;
   }
@@ -64,6 +65,9 @@ absl::Status TooManyThreads(const std::string& name, int asked, int threads) {
 absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::NewJob job,
                                   const std::string& old_id, const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const jobs::Job old, deps.store.Get(old_id));
+  if (old.project != job.project) {
+    return jobs::JobNotFound(old_id);
+  }
   if (old.state != jobs::JobState::kFailed && old.state != jobs::JobState::kCancelled) {
     return jobs::WithReason(
         absl::FailedPreconditionError(
@@ -82,22 +86,23 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
   if (jobs::ThreadsOf(old.spec) > deps.config.threads) {
     return TooManyThreads(request.name(), jobs::ThreadsOf(old.spec), deps.config.threads);
   }
-  HONE_RETURN_IF_ERROR(CheckRoom(deps));
-  HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset,
-                        FindDataset(old.spec.data().dataset(), deps));
+  HONE_RETURN_IF_ERROR(CheckRoom(job.project, deps));
+  HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset, FindDataset(old, deps));
   HONE_RETURN_IF_ERROR(CheckDataset(old, dataset, request.from_start()));
   job.spec = old.spec;
   job.threads = std::min(old.threads, deps.config.threads);
   job.resolved = old.resolved;
   Candidate candidate{.job = std::move(job)};
   HONE_RETURN_IF_ERROR(FindModels(deps, candidate));
-  HONE_ASSIGN_OR_RETURN(candidate.dataset_path, deps.datasets.PathOf(old.spec.data().dataset()));
+  HONE_ASSIGN_OR_RETURN(candidate.dataset_path,
+                        deps.datasets.PathOf(old.project, old.spec.data().dataset()));
   return candidate;
 }
 
 }  // namespace
 
-void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done) {
+void RetryJob(const v1::RetryJobRequest& request, const access::Caller& caller, Deps& deps,
+              Done<v1::Job> done) {
   const absl::StatusOr<std::string> id = jobs::JobId(request.name());
   if (!id.ok()) {
     return done(id.status());
@@ -106,11 +111,14 @@ void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done
     return done(status);
   }
   store::NewJob job{.id = jobs::NewId(),
+                    .project = caller.project,
+                    .created_by = caller.name,
                     .request_id = request.request_id(),
                     .retry_of = request.from_start() ? "" : *id,
-                    .request = absl::StrCat(request.from_start() ? "restart " : "retry ", *id)};
+                    .request = absl::StrCat(request.from_start() ? "restart " : "retry ", *id),
+                    .traceparent = caller.traceparent};
   if (!request.request_id().empty()) {
-    const auto known = deps.store.FindRequest(request.request_id());
+    const auto known = deps.store.FindRequest(caller.project, request.request_id());
     if (!known.ok()) {
       return done(known.status());
     }

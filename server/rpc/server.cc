@@ -2,7 +2,6 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -10,6 +9,9 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <mutex>
+#include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -20,7 +22,6 @@
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "google/protobuf/descriptor.h"
-#include "grpc/health/v1/health.pb.h"
 #include "server/artifacts/control_socket.h"
 #include "server/config/version.h"
 #include "server/http/server.h"
@@ -31,9 +32,11 @@
 #include "server/retention/retention.h"
 #include "server/rpc/calls.h"
 #include "server/rpc/connections.h"
+#include "server/rpc/health.h"
 #include "server/rpc/self_check.h"
 #include "server/rpc/services.h"
 #include "server/rpc/tls_credentials.h"
+#include "server/store/project_store.h"
 #include "server/store/sqlite_store.h"
 #include "server/sweeps/driver.h"
 #include "server/tls/certificates.h"
@@ -71,8 +74,8 @@ constexpr int kIdleMilliseconds = 600'000;
 // Clients' services: each is counted, has its health, and is called by HTTP as its options say.
 const std::vector<const char*> kServices = {
     v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-    v1::DatasetService::service_full_name(), v1::SweepService::service_full_name(),
-    v1::AccessService::service_full_name()};
+    v1::DatasetService::service_full_name(),  v1::SweepService::service_full_name(),
+    v1::AccessService::service_full_name(),   v1::ProjectService::service_full_name()};
 
 uint64_t MostDescriptors() {
   rlimit limit{};
@@ -169,10 +172,10 @@ class HonedServer final : public Server {
     }
     HONE_RETURN_IF_ERROR(MakeGate());
     deps_ = std::make_unique<Deps>(Deps{
-        config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_, *predictors_,
-        *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,    *validations_,
-        bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_, engine_,
-        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_});
+        config_,   *store_,     *writer_,  *scheduler_, *calls_,   *inspections_,  *predictors_,
+        *reads_,   *histories_, *lists_,   *directory_, *remover_, *datasets_,     *validations_,
+        bus_,      registry_,   plans_,    transfers_,  budget_,   watch_budget_,  engine_,
+        stopping_, *sweeps_,    *imports_, *gate_,      *tokens_,  late_refusals_, *projects_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const char* const service : kServices) {
@@ -200,7 +203,7 @@ class HonedServer final : public Server {
     ready_ = false;
     stopping_ = true;
     if (server_ != nullptr) {
-      server_->GetHealthCheckService()->SetServingStatus(false);
+      health_->StopServing();
       streams_->Goodbye();
       sweep_streams_->Goodbye();
     }
@@ -266,10 +269,18 @@ class HonedServer final : public Server {
   // FAILED_PRECONDITION: others than this machine may come, and there is no way to know them.
   absl::Status MakeGate() {
     HONE_ASSIGN_OR_RETURN(tokens_, access::Tokens::Open(*store_, *writer_));
+    HONE_ASSIGN_OR_RETURN(projects_, access::Projects::Open(*store_, *writer_));
+    if (!config_.tls_clients.empty()) {
+      absl::StatusOr<std::unique_ptr<access::Clients>> clients =
+          access::Clients::Open(config_.tls_clients);
+      HONE_RETURN_IF_ERROR(Annotate(clients.status(), "--tls-clients"));
+      clients_ = *std::move(clients);
+    }
     gate_ = std::make_unique<access::Gate>(
         access::GateOptions{.client_certificates = !config_.tls.client_ca.empty(),
-                            .certificate_role = config_.tls_client_role},
-        *tokens_, registry_);
+                            .certificate_role = config_.tls_client_role,
+                            .clients = clients_.get()},
+        *tokens_, *projects_, registry_);
     if (is_open_to_others() && !config_.insecure_listen) {
       return absl::FailedPreconditionError(
           "--listen, --metrics-listen or --http-listen is not a loopback address, and clients have "
@@ -286,7 +297,7 @@ class HonedServer final : public Server {
                                              .authorization = visitor.authorization,
                                              .has_certificate = visitor.has_certificate,
                                              .certificate_name = visitor.certificate_name};
-    return gate_->Admit(credentials, access::Role::kViewer).status();
+    return gate_->AdmitToAll(credentials, access::Role::kViewer).status();
   }
 
   metrics::EndpointOptions EndpointOptions() {
@@ -306,6 +317,7 @@ class HonedServer final : public Server {
     dataset_service_ = std::make_unique<DatasetService>(*deps_);
     sweep_service_ = std::make_unique<SweepService>(*deps_, *sweep_streams_);
     access_service_ = std::make_unique<AccessService>(*deps_);
+    project_service_ = std::make_unique<ProjectService>(*deps_);
     absl::StatusOr<artifacts::ControlSocket> control =
         artifacts::ControlSocket::Make(config_.data_dir);
     if (control.ok()) {
@@ -314,9 +326,9 @@ class HonedServer final : public Server {
       log::Warning("`honed token` cannot reach this server while it runs",
                    {{"error", control.status().message()}});
     }
-    grpc::EnableDefaultHealthCheckService(true);
-    // Links the description of the service that gRPC answers by itself, for reflection.
-    ::grpc::health::v1::HealthCheckRequest::descriptor();
+    std::unordered_set<std::string> names(kServices.begin(), kServices.end());
+    names.insert("");
+    health_ = std::make_unique<Health>(std::move(names));
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     connections_ = std::make_unique<Connections>(
@@ -332,6 +344,8 @@ class HonedServer final : public Server {
     builder.RegisterService(dataset_service_.get());
     builder.RegisterService(sweep_service_.get());
     builder.RegisterService(access_service_.get());
+    builder.RegisterService(project_service_.get());
+    builder.RegisterService(health_.get());
     if (control_ != nullptr) {
       builder.AddListeningPort(control_->address(), grpc::InsecureServerCredentials());
     }
@@ -348,10 +362,6 @@ class HonedServer final : public Server {
     }
     HONE_RETURN_IF_ERROR(connections_->Begin(config_.listen));
     HONE_RETURN_IF_ERROR(ListenForHttp());
-    grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
-    for (const char* const service : kServices) {
-      health.SetServingStatus(service, true);
-    }
     return absl::OkStatus();
   }
 
@@ -369,7 +379,7 @@ class HonedServer final : public Server {
         .channel = server_->InProcessChannel(arguments),
         .services = {kServices.begin(), kServices.end()},
         .is_open = [this] { return gate_->IsOpen(); },
-        .most_open = limits.open,
+        .most_open = limits.open.all,
         .most_waiting = limits.waiting,
         .refused = [this] { registry_.Add(Metric::kConnectionsRefused, {}, 1); },
         .lost = lost_};
@@ -435,6 +445,7 @@ class HonedServer final : public Server {
             : absl::ToDoubleSeconds(certificates_->Now()->valid_until - absl::UnixEpoch()));
     RefreshQueues(registry);
     RefreshJobs(registry);
+    RefreshProjects(registry);
     RefreshSweeps(registry);
     MeasureStorage();
   }
@@ -482,6 +493,26 @@ class HonedServer final : public Server {
     registry.Set(Metric::kQueueDepth, {}, static_cast<double>(queued));
     registry.Set(Metric::kQueueOldestAge, {},
                  oldest->has_value() ? absl::ToDoubleSeconds(absl::Now() - **oldest) : 0);
+  }
+
+  void RefreshProjects(metrics::Registry& registry) {
+    const auto counts = store_->projects().Count();
+    if (!counts.ok()) {
+      return;
+    }
+    const std::lock_guard lock(projects_mutex_);
+    // A project that has made room for others has no jobs, and is said so once more.
+    for (const std::string& project : std::exchange(counted_projects_, {})) {
+      registry.Set(Metric::kProjectJobs, {project, "QUEUED"}, 0);
+      registry.Set(Metric::kProjectJobs, {project, "RUNNING"}, 0);
+    }
+    for (const store::ProjectJobs& count : *counts) {
+      registry.Set(Metric::kProjectJobs, {count.project, "QUEUED"},
+                   static_cast<double>(count.queued));
+      registry.Set(Metric::kProjectJobs, {count.project, "RUNNING"},
+                   static_cast<double>(count.running));
+      counted_projects_.push_back(count.project);
+    }
   }
 
   void RefreshSweeps(metrics::Registry& registry) {
@@ -532,6 +563,8 @@ class HonedServer final : public Server {
   SharedText engine_;
   std::unique_ptr<tls::Certificates> certificates_;  // none: plain text
   std::unique_ptr<access::Tokens> tokens_;           // the writer tells it what is stored
+  std::unique_ptr<access::Projects> projects_;       // the same
+  std::unique_ptr<access::Clients> clients_;         // none: certificates' names are not told apart
   std::unique_ptr<access::Gate> gate_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
@@ -559,12 +592,17 @@ class HonedServer final : public Server {
   std::unique_ptr<DatasetService> dataset_service_;
   std::unique_ptr<SweepService> sweep_service_;
   std::unique_ptr<AccessService> access_service_;
+  std::unique_ptr<ProjectService> project_service_;
   std::unique_ptr<artifacts::ControlSocket> control_;  // as long as its server
   std::unique_ptr<Connections> connections_;
+  std::unique_ptr<Health> health_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<SelfCheck> self_check_;
   std::atomic<int64_t> measure_storage_at_ = 0;  // seconds of SteadyNow()
+  std::mutex projects_mutex_;
+  std::vector<std::string>
+      counted_projects_;  // whose jobs the metrics tell; guarded by projects_mutex_
   std::atomic<bool> ready_ = false;
   std::atomic<bool> stopping_ = false;
 };

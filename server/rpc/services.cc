@@ -88,9 +88,9 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
 grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
     grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
   using Reactor = grpc::ServerWriteReactor<v1::WatchJobResponse>;
-  return OpenFor<Reactor>(*context, "WatchJob", deps_, [&](const access::Caller& caller) {
-    return streams_.Open(*request, caller, deps_);
-  });
+  return OpenFor<Reactor>(
+      *context, "WatchJob", request->name(), deps_,
+      [&](const access::Caller& caller) { return streams_.Open(*request, caller, deps_); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerContext* context,
@@ -104,9 +104,9 @@ grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerCon
 grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* TrainingService::DownloadArtifact(
     grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest* request) {
   using Reactor = grpc::ServerWriteReactor<v1::DownloadArtifactResponse>;
-  return OpenFor<Reactor>(*context, "DownloadArtifact", deps_, [&](const access::Caller&) {
-    return OpenDownload(context, *request, deps_);
-  });
+  return OpenFor<Reactor>(
+      *context, "DownloadArtifact", request->name(), deps_,
+      [&](const access::Caller& caller) { return OpenDownload(context, *request, caller, deps_); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetServerInfo(grpc::CallbackServerContext* context,
@@ -134,9 +134,9 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel(
     grpc::CallbackServerContext* context, const v1::DownloadModelRequest* request) {
   using Reactor = grpc::ServerWriteReactor<v1::DownloadModelResponse>;
-  return OpenFor<Reactor>(*context, "DownloadModel", deps_, [&](const access::Caller&) {
-    return OpenDownload(context, *request, deps_);
-  });
+  return OpenFor<Reactor>(
+      *context, "DownloadModel", request->name(), deps_,
+      [&](const access::Caller& caller) { return OpenDownload(context, *request, caller, deps_); });
 }
 
 grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,
@@ -158,10 +158,12 @@ grpc::ServerUnaryReactor* ModelService::UpdateModel(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* ModelService::ImportModel(grpc::CallbackServerContext* context,
                                                     const v1::ImportModelRequest* request,
                                                     v1::Model* reply) {
-  return Unary(context, "ImportModel", deps_, reply)
-      .Changes(*request)
-      .Later([&](Done<v1::Model> done) { rpc::ImportModel(*request, deps_, std::move(done)); },
-             deps_.config.import_call, imports::UnderWay(request->dataset()));
+  Unary call(context, "ImportModel", deps_, reply);
+  return call.Changes(*request).Later(
+      [&](Done<v1::Model> done) {
+        rpc::ImportModel(*request, call.caller(), deps_, std::move(done));
+      },
+      deps_.config.import_call, imports::UnderWay(request->dataset()));
 }
 
 grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,
@@ -177,9 +179,10 @@ grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* con
 grpc::ServerWriteReactor<v1::GenerateResponse>* ModelService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
   using Reactor = grpc::ServerWriteReactor<v1::GenerateResponse>;
-  return OpenFor<Reactor>(*context, "Generate", deps_, [&](const access::Caller&) {
-    return OpenGeneration(context, *request, deps_);
-  });
+  return OpenFor<Reactor>(*context, "Generate", request->name(), deps_,
+                          [&](const access::Caller& caller) {
+                            return OpenGeneration(context, *request, caller, deps_);
+                          });
 }
 
 grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContext* context,
@@ -193,8 +196,8 @@ grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContex
 grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset(
     grpc::CallbackServerContext* context, v1::Dataset* reply) {
   using Reactor = grpc::ServerReadReactor<v1::UploadDatasetRequest>;
-  return OpenFor<Reactor>(*context, "UploadDataset", deps_, [&](const access::Caller& caller) {
-    return OpenUpload(PeerOf(*context), caller.name, reply, deps_);
+  return OpenFor<Reactor>(*context, "UploadDataset", "", deps_, [&](const access::Caller& caller) {
+    return OpenUpload(PeerOf(*context), caller, reply, deps_);
   });
 }
 
@@ -275,9 +278,9 @@ grpc::ServerUnaryReactor* SweepService::DeleteSweep(grpc::CallbackServerContext*
 grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepService::WatchSweep(
     grpc::CallbackServerContext* context, const v1::WatchSweepRequest* request) {
   using Reactor = grpc::ServerWriteReactor<v1::WatchSweepResponse>;
-  return OpenFor<Reactor>(*context, "WatchSweep", deps_, [&](const access::Caller& caller) {
-    return streams_.Open(*request, caller);
-  });
+  return OpenFor<Reactor>(
+      *context, "WatchSweep", request->name(), deps_,
+      [&](const access::Caller& caller) { return streams_.Open(*request, caller); });
 }
 
 grpc::ServerUnaryReactor* AccessService::CreateToken(grpc::CallbackServerContext* context,
@@ -300,6 +303,30 @@ grpc::ServerUnaryReactor* AccessService::RevokeToken(grpc::CallbackServerContext
   return Unary(context, "RevokeToken", deps_, reply)
       .Changes(*request)
       .Later(*request, rpc::RevokeToken);
+}
+
+grpc::ServerUnaryReactor* ProjectService::ListProjects(grpc::CallbackServerContext* context,
+                                                       const v1::ListProjectsRequest* request,
+                                                       v1::ListProjectsResponse* reply) {
+  return Unary(context, "ListProjects", deps_, reply)
+      .Reads(*request)
+      .On(deps_.lists, *request, rpc::ListProjects);
+}
+
+grpc::ServerUnaryReactor* ProjectService::GetProject(grpc::CallbackServerContext* context,
+                                                     const v1::GetProjectRequest* request,
+                                                     v1::Project* reply) {
+  return Unary(context, "GetProject", deps_, reply)
+      .Reads(*request)
+      .On(deps_.lists, *request, rpc::GetProject);
+}
+
+grpc::ServerUnaryReactor* ProjectService::UpdateProject(grpc::CallbackServerContext* context,
+                                                        const v1::UpdateProjectRequest* request,
+                                                        v1::Project* reply) {
+  return Unary(context, "UpdateProject", deps_, reply)
+      .Changes(*request)
+      .Later(*request, rpc::UpdateProject);
 }
 
 }  // namespace hone::server::rpc

@@ -5,6 +5,7 @@
 #include "hone/v1/access.grpc.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/project.grpc.pb.h"
 #include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 #include "server/rpc/deps.h"
@@ -140,6 +141,24 @@ class SweepService final : public v1::SweepService::CallbackService {
  private:
   Deps& deps_;
   SweepStreams& streams_;
+};
+
+class ProjectService final : public v1::ProjectService::CallbackService {
+ public:
+  explicit ProjectService(Deps& deps) : deps_(deps) {}
+
+  grpc::ServerUnaryReactor* ListProjects(grpc::CallbackServerContext* context,
+                                         const v1::ListProjectsRequest* request,
+                                         v1::ListProjectsResponse* reply) override;
+  grpc::ServerUnaryReactor* GetProject(grpc::CallbackServerContext* context,
+                                       const v1::GetProjectRequest* request,
+                                       v1::Project* reply) override;
+  grpc::ServerUnaryReactor* UpdateProject(grpc::CallbackServerContext* context,
+                                          const v1::UpdateProjectRequest* request,
+                                          v1::Project* reply) override;
+
+ private:
+  Deps& deps_;
 };
 
 class AccessService final : public v1::AccessService::CallbackService {

@@ -116,8 +116,12 @@ SweepStreams::~SweepStreams() {
 grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepStreams::Open(
     const v1::WatchSweepRequest& request, access::Caller caller) {
   using Refused = RefusedWatch<v1::WatchSweepResponse>;
-  const ObservedStream observed(
-      {.method = "WatchSweep", .caller = caller.name, .resource = request.name()}, deps_);
+  const ObservedStream observed({.method = "WatchSweep",
+                                 .caller = caller.name,
+                                 .project = caller.project,
+                                 .traceparent = caller.traceparent,
+                                 .resource = request.name()},
+                                deps_);
   absl::StatusOr<std::string> id = Asked(request);
   if (!id.ok()) {
     return new Refused(observed, id.status());

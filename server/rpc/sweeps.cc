@@ -43,16 +43,20 @@ absl::StatusOr<v1::Sweep> Prepare(const v1::SweepSpec& spec, const Deps& deps) {
 }
 
 // A job with all that it begins with. `retry_of` as in NewJob.
-absl::StatusOr<Candidate> CandidateFor(const v1::JobSpec& spec, const Deps& deps) {
+absl::StatusOr<Candidate> CandidateFor(const v1::JobSpec& spec, const std::string& project,
+                                       const std::string& created_by, const Deps& deps) {
   HONE_RETURN_IF_ERROR(jobs::Validate(spec, LimitsOf(deps)));
   Candidate candidate;
   candidate.job.id = jobs::NewId();
+  candidate.job.project = project;
+  candidate.job.created_by = created_by;
   candidate.job.spec = spec;
   candidate.job.resolved = jobs::Resolve(spec);
   const auto threads = static_cast<int>(spec.training().threads());
-  candidate.job.threads = threads > 0 ? threads : deps.config.ThreadsPerJob();
+  candidate.job.threads = threads > 0 ? threads : DefaultThreads(project, deps);
   candidate.job.request = "create";
-  HONE_ASSIGN_OR_RETURN(candidate.dataset_path, deps.datasets.PathOf(spec.data().dataset()));
+  HONE_ASSIGN_OR_RETURN(candidate.dataset_path,
+                        deps.datasets.PathOf(project, spec.data().dataset()));
   HONE_RETURN_IF_ERROR(FindModels(deps, candidate));
   return candidate;
 }
@@ -92,12 +96,14 @@ void AddProgress(const Deps& deps, v1::Trial& trial) {
 
 }  // namespace
 
-void CreateSweep(const v1::CreateSweepRequest& request, Deps& deps, Done<v1::Sweep> done) {
+void CreateSweep(const v1::CreateSweepRequest& request, const access::Caller& caller, Deps& deps,
+                 Done<v1::Sweep> done) {
   if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
     return done(status);
   }
   if (!request.validate_only() && !request.request_id().empty()) {
-    auto known = deps.store.sweeps().FindRequest(request.request_id(), request.spec());
+    auto known =
+        deps.store.sweeps().FindRequest(caller.project, request.request_id(), request.spec());
     if (!known.ok()) {
       return done(known.status());
     }
@@ -109,10 +115,13 @@ void CreateSweep(const v1::CreateSweepRequest& request, Deps& deps, Done<v1::Swe
   if (!sweep.ok()) {
     return done(sweep.status());
   }
+  sweep->set_project(caller.project);
+  sweep->set_created_by(caller.name);
   // The first trial is planned, so that a net that does not fit is told of now.
   absl::StatusOr<v1::JobSpec> first = sweeps::JobOf(sweep->spec(), sweep->trials(0));
   absl::StatusOr<Candidate> candidate =
-      first.ok() ? CandidateFor(*first, deps) : absl::StatusOr<Candidate>(first.status());
+      first.ok() ? CandidateFor(*first, caller.project, caller.name, deps)
+                 : absl::StatusOr<Candidate>(first.status());
   if (!candidate.ok()) {
     return done(candidate.status());
   }
@@ -152,8 +161,8 @@ absl::StatusOr<v1::Sweep> ReadSweep(const std::string& id, const Deps& deps) {
 }
 
 absl::StatusOr<v1::ListSweepsResponse> ListSweeps(const v1::ListSweepsRequest& request,
-                                                  Deps& deps) {
-  store::ListSweeps what;
+                                                  const access::Caller& caller, Deps& deps) {
+  store::ListSweeps what{.project = caller.project};
   HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
   HONE_ASSIGN_OR_RETURN(what.before_row, ParsePageToken(request.page_token()));
   for (const int number : request.states()) {
@@ -215,10 +224,11 @@ void DeleteSweep(const v1::DeleteSweepRequest& request, Deps& deps,
 }
 
 void SubmitTrial(sweeps::Submission trial, Deps& deps, std::function<void(absl::Status)> done) {
-  if (const absl::Status status = CheckRoom(deps); !status.ok()) {
+  if (const absl::Status status = CheckRoom(trial.project, deps); !status.ok()) {
     return done(status);
   }
-  absl::StatusOr<Candidate> candidate = CandidateFor(trial.spec, deps);
+  absl::StatusOr<Candidate> candidate =
+      CandidateFor(trial.spec, trial.project, trial.created_by, deps);
   if (!candidate.ok()) {
     return done(candidate.status());
   }

@@ -60,6 +60,8 @@ class Unary {
         caller_(deps.gate.Admit(CredentialsOf(*context), method)) {
     if (caller_.ok()) {
       call_.caller = caller_->name;
+      call_.project = caller_->project;
+      call_.traceparent = caller_->traceparent = TraceparentOf(*context);
     }
     deps_.registry.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
   }
@@ -70,6 +72,7 @@ class Unary {
   Unary& Reads(const Request& request) {
     asked_ = jobs::CheckFieldsAreKnown(request);
     bytes_ = BytesOf(request);
+    name_ = NameIn(request);
     return *this;
   }
   template <typename Request>
@@ -81,6 +84,9 @@ class Unary {
     }
     if constexpr (requires { request.name(); }) {
       call_.resource = request.name();
+    }
+    if constexpr (requires { request.project().name(); }) {
+      call_.resource = request.project().name();
     }
     if constexpr (requires { request.token_id(); }) {
       call_.resource = absl::StrCat("tokens/", request.token_id());
@@ -100,21 +106,41 @@ class Unary {
     return *this;
   }
 
-  // The ways to answer that are below, by a plain function of calls.h.
+  // Whom the gate has let in; nobody where it has not.
+  access::Caller caller() const { return caller_.value_or(access::Caller()); }
+
+  // The ways to answer that are below, by a plain function of calls.h, which gets the caller where
+  // it needs it.
   template <typename Request>
   grpc::ServerUnaryReactor* Now(const Request& request,
                                 absl::StatusOr<Reply> (*call)(const Request&, Deps&)) const {
     return Now([&] { return call(request, deps_); });
   }
   template <typename Request>
+  grpc::ServerUnaryReactor* Now(const Request& request,
+                                absl::StatusOr<Reply> (*call)(const Request&, const access::Caller&,
+                                                              Deps&)) const {
+    return Now([&] { return call(request, *caller_, deps_); });
+  }
+  template <typename Request>
   grpc::ServerUnaryReactor* On(scheduler::Executor& executor, const Request& request,
-                               absl::StatusOr<Reply> (*call)(const Request&, Deps&)) const {
-    return On(executor, [call, asked = request, &deps = deps_] { return call(asked, deps); });
+                               absl::StatusOr<Reply> (*call)(const Request&, const access::Caller&,
+                                                             Deps&)) const {
+    return On(executor, [call, asked = request, caller = caller(), &deps = deps_] {
+      return call(asked, caller, deps);
+    });
   }
   template <typename Request>
   grpc::ServerUnaryReactor* Later(const Request& request,
                                   void (*call)(const Request&, Deps&, Done<Reply>)) const {
     return Later([&](Done<Reply> done) { call(request, deps_, std::move(done)); });
+  }
+
+  template <typename Request>
+  grpc::ServerUnaryReactor* Later(const Request& request,
+                                  void (*call)(const Request&, const access::Caller&, Deps&,
+                                               Done<Reply>)) const {
+    return Later([&](Done<Reply> done) { call(request, *caller_, deps_, std::move(done)); });
   }
 
   // For a call that answers at once: `call` returns the answer.
@@ -216,15 +242,16 @@ class Unary {
     return Finish(caller_.status());
   }
 
-  // Not OK: the call is refused for its request.
+  // Not OK: the call is refused for its request. The caller is let in by then.
   absl::Status Begin() const {
-    if (asked_.ok()) {
-      reactor_->request = deps_.budget.Take(bytes_);
-      if (!reactor_->request.has_value()) {
-        return absl::ResourceExhaustedError("too many large requests at a time; try again");
-      }
+    if (!asked_.ok()) {
+      return asked_;
     }
-    return asked_;
+    reactor_->request = deps_.budget.Take(bytes_);
+    if (!reactor_->request.has_value()) {
+      return absl::ResourceExhaustedError("too many large requests at a time; try again");
+    }
+    return CheckIsOfCaller(name_, *caller_, deps_);
   }
 
   // Not OK: there is no memory for this answer. What has changed something is answered all the
@@ -278,6 +305,7 @@ class Unary {
   absl::StatusOr<access::Caller> caller_;
   absl::Status asked_;  // what is wrong with the request, whatever the call
   int64_t bytes_ = 0;   // of the request
+  std::string name_;    // NameIn the request
 };
 
 }  // namespace hone::server::rpc

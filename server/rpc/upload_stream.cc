@@ -13,13 +13,15 @@ namespace {
 class UploadStream final
     : public TransferStream<grpc::ServerReadReactor<v1::UploadDatasetRequest>> {
  public:
-  UploadStream(std::string peer, std::string caller, v1::Dataset* reply, Deps& deps)
+  UploadStream(std::string peer, const access::Caller& caller, v1::Dataset* reply, Deps& deps)
       : TransferStream({.method = "UploadDataset",
                         .peer = std::move(peer),
-                        .caller = std::move(caller),
+                        .caller = caller.name,
+                        .project = caller.project,
                         .changes = true},
                        "nothing arrived for too long while others wait; what arrived is kept",
                        deps),
+        project_(caller.project),
         reply_(reply) {}
 
   void OnReadDone(bool more) override {
@@ -54,7 +56,7 @@ class UploadStream final
       if (!request_.has_header()) {
         return absl::InvalidArgumentError("header: must be the first message of the stream");
       }
-      HONE_ASSIGN_OR_RETURN(session_, deps_.datasets.Open(request_.header()));
+      HONE_ASSIGN_OR_RETURN(session_, deps_.datasets.Open(request_.header(), project_));
       return session_->StartAt(request_.header().offset());
     }
     if (request_.kind_case() != v1::UploadDatasetRequest::kChunk) {
@@ -73,6 +75,7 @@ class UploadStream final
     return absl::OkStatus();
   }
 
+  const std::string project_;
   v1::Dataset* const reply_;
   v1::UploadDatasetRequest request_;
   std::unique_ptr<datasets::Session> session_;
@@ -80,10 +83,10 @@ class UploadStream final
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::UploadDatasetRequest>* OpenUpload(std::string peer, std::string caller,
+grpc::ServerReadReactor<v1::UploadDatasetRequest>* OpenUpload(std::string peer,
+                                                              const access::Caller& caller,
                                                               v1::Dataset* reply, Deps& deps) {
-  const auto stream =
-      std::make_shared<UploadStream>(std::move(peer), std::move(caller), reply, deps);
+  const auto stream = std::make_shared<UploadStream>(std::move(peer), caller, reply, deps);
   stream->Begin(absl::OkStatus());
   return stream.get();
 }

@@ -133,8 +133,12 @@ WatchStreams::~WatchStreams() {
 grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
     const v1::WatchJobRequest& request, access::Caller caller, Deps& deps) {
   using Refused = RefusedWatch<v1::WatchJobResponse>;
-  const ObservedStream observed(
-      {.method = "WatchJob", .caller = caller.name, .resource = request.name()}, deps);
+  const ObservedStream observed({.method = "WatchJob",
+                                 .caller = caller.name,
+                                 .project = caller.project,
+                                 .traceparent = caller.traceparent,
+                                 .resource = request.name()},
+                                deps);
   absl::StatusOr<JobWatch> watch = JobWatch::Open(request, deps.store, deps.bus, deps.watch_budget);
   if (!watch.ok()) {
     return new Refused(observed, watch.status());

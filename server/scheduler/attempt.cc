@@ -61,7 +61,8 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
       WorkerProcess::Start(request, {.binary = options.worker,
                                      .request_path = options.run_directory + "/request.pb",
                                      .output_path = options.run_directory + "/worker.log",
-                                     .nice = worker_process::kNiceOfJobs}));
+                                     .nice = worker_process::kNiceOfJobs,
+                                     .traceparent = options.traceparent}));
   return attempt;
 }
 

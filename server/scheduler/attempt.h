@@ -21,6 +21,7 @@ struct AttemptOptions {
   std::string classifier_directory = "";     // of the one that the job is evaluated by; "": none
   std::string other_model_directory = "";    // of the second one that it looks at; "": none
   std::string dataset_path = "";             // the uploaded data set that the job names; "": none
+  std::string traceparent = "";              // of the call that made the job; "": none
   int64_t memory_bytes = 0;                  // the job's share; 0: no limit
   absl::Duration grace = absl::Seconds(20);  // from SIGTERM to SIGKILL
   absl::Duration silence = absl::Seconds(120);  // without a frame: it hangs

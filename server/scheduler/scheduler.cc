@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "engine/base/traceparent.h"
 #include "server/log/log.h"
 
 namespace hone::server::scheduler {
@@ -296,8 +297,11 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
 // As it is in the store, where a wish of the user may have counted more than the decision.
 void Scheduler::LogEnd(const jobs::Job& job, const Decision& decision) {
   const bool ends = decision.ending.has_value();
-  const auto stored =
-      writer_.Run<jobs::Job>([&](store::JobStore& store) { return store.Get(job.id); });
+  std::string traceparent;
+  const auto stored = writer_.Run<jobs::Job>([&](store::JobStore& store) {
+    traceparent = store.TraceparentOf(job.id).value_or("");
+    return store.Get(job.id);
+  });
   const jobs::JobState decided = ends ? decision.ending->state : jobs::JobState::kQueued;
   const auto reason = stored.ok() ? stored->end_reason
                       : ends      ? decision.ending->reason
@@ -305,9 +309,12 @@ void Scheduler::LogEnd(const jobs::Job& job, const Decision& decision) {
   log::Info("attempt ended",
             {{"job", job.id},
              {"attempt", job.attempt},
+             {"project", job.project},
+             {"caller", job.created_by},
              {"state", jobs::StateName(stored.ok() ? stored->state : decided)},
              {"reason", reason == 0 ? "" : v1::Job::EndReason_Name(reason)},
-             {"message", ends ? decision.ending->message : decision.requeueing->message}});
+             {"message", ends ? decision.ending->message : decision.requeueing->message},
+             {"trace_id", TraceIdOf(traceparent)}});
 }
 
 bool Scheduler::Settle(const jobs::Job& job, const Outcome& outcome, const Decision& decision,

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "engine/base/traceparent.h"
 #include "server/log/log.h"
 #include "server/scheduler/scheduler.h"
 
@@ -149,6 +150,10 @@ absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) c
     HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
     models[field] = directory_.ModelDirectory(id);
   }
+  HONE_ASSIGN_OR_RETURN(const std::string traceparent,
+                        writer_.Run<std::string>([&job](store::JobStore& store) {
+                          return store.TraceparentOf(job.id);
+                        }));
   return AttemptOptions{
       .worker = options_.worker,
       .run_directory = directory,
@@ -159,6 +164,7 @@ absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) c
       .classifier_directory = models["image_generation.evaluation.classifier"],
       .other_model_directory = models["evaluation.against"],
       .dataset_path = dataset_path,
+      .traceparent = traceparent,
       .memory_bytes = options_.memory_bytes_per_job,
       .grace = options_.grace,
       .silence = options_.silence,
@@ -176,8 +182,12 @@ void Scheduler::Launch(const Prepared& prepared, absl::Time now) {
   absl::StatusOr<std::unique_ptr<Attempt>> attempt =
       prepared.options.ok() ? Attempt::Start(job, *prepared.options) : prepared.options.status();
   if (attempt.ok()) {
-    log::Info("attempt started",
-              {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
+    log::Info("attempt started", {{"job", job.id},
+                                  {"attempt", job.attempt},
+                                  {"threads", job.threads},
+                                  {"trace_id", TraceIdOf(prepared.options->traceparent)},
+                                  {"project", job.project},
+                                  {"caller", job.created_by}});
     run_metrics_.Started(job, now);
     running_[job.id].attempt = *std::move(attempt);
     failed_starts_ = 0;

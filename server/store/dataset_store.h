@@ -25,9 +25,11 @@ struct Dataset {
   std::string name;  // "" where it was deleted by force
   DatasetBytes bytes;
   absl::Time create_time = absl::InfinitePast();
+  std::string project = jobs::kDefaultProject;
 };
 
 struct ListDatasets {
+  std::string project = jobs::kDefaultProject;
   std::vector<v1::Dataset::Format> formats = {};  // empty: all
   std::string name_prefix = "";
   std::string sha256 = "";  // "": all
@@ -39,6 +41,7 @@ struct Upload {
   std::string id;  // made by the server
   std::string name;
   DatasetBytes bytes;
+  std::string project = jobs::kDefaultProject;
 };
 
 // What BeginUpload found: a data set that is there, or an upload to go on with.
@@ -54,10 +57,11 @@ class DatasetStore {
 
   virtual ~DatasetStore() = default;
 
-  // The upload with this name and these bytes, a new one with upload.id if there is none. Where the
-  // bytes are in the store already, a data set at once. ALREADY_EXISTS: the name has other bytes;
-  // RESOURCE_EXHAUSTED: all data sets and uploads together would be more than `quota` bytes, or
-  // more than kMostDatasets.
+  // The upload of this project, with this name and these bytes, a new one with upload.id if there
+  // is none. Where the project has these bytes already, a data set at once; not where only another
+  // project has them, which nobody may learn, nor get them for their SHA-256 alone. ALREADY_EXISTS:
+  // the name has other bytes; RESOURCE_EXHAUSTED: all data sets and uploads together would be more
+  // than `quota` bytes, or more than kMostDatasets, or those of the project more than its share.
   virtual absl::StatusOr<Begun> BeginUpload(const Upload& upload, int64_t quota,
                                             absl::Time now) = 0;
   // The upload becomes a data set. NOT_FOUND: there is no such upload; ALREADY_EXISTS as above.
@@ -66,10 +70,10 @@ class DatasetStore {
   // Drops uploads that nobody has touched since then.
   virtual absl::Status DropUploadsBefore(absl::Time time) = 0;
   // FAILED_PRECONDITION: jobs that have not ended use it; with `force` it only loses its name.
-  virtual absl::Status Delete(const std::string& name, bool force) = 0;
+  virtual absl::Status Delete(const std::string& project, const std::string& name, bool force) = 0;
   // NOT_FOUND; as Get, but inside the transaction.
-  virtual absl::Status Check(const std::string& name) = 0;
-  // From now on the job reads this data set, whatever becomes of its name.
+  virtual absl::Status Check(const std::string& project, const std::string& name) = 0;
+  // From now on the job reads this data set of its project, whatever becomes of its name.
   virtual absl::Status Use(const std::string& job_id, const std::string& name) = 0;
   // Forgets nameless data sets whose jobs have all ended.
   virtual absl::Status DropUnused() = 0;
@@ -82,7 +86,8 @@ class DatasetStore {
   static constexpr int kMostValidations = 256;
   static constexpr int64_t kMostValidationBytes = int64_t{16} << 20;
 
-  virtual absl::StatusOr<Dataset> Get(const std::string& name) const = 0;
+  virtual absl::StatusOr<Dataset> Get(const std::string& project,
+                                      const std::string& name) const = 0;
   virtual absl::StatusOr<Page<Dataset>> List(const ListDatasets& what) const = 0;
   // Nothing where the job uses none.
   virtual absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id) const = 0;

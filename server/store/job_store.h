@@ -27,13 +27,16 @@ struct LoggedEvent {
 
 struct NewJob {
   std::string id = "";
-  v1::JobSpec spec = {};      // as it was sent
-  v1::JobSpec resolved = {};  // jobs::Resolve of it; empty: Insert does that
+  std::string project = jobs::kDefaultProject;
+  std::string created_by = "";  // as in jobs::Job
+  v1::JobSpec spec = {};        // as it was sent
+  v1::JobSpec resolved = {};    // jobs::Resolve of it; empty: Insert does that
   v1::Plan plan = {};
   int threads = 1;
-  std::string request_id = "";  // "": not idempotent
-  std::string retry_of = "";    // id of the job whose checkpoints it begins with
-  std::string request = "";     // what the request_id was sent with, beside the spec
+  std::string request_id = "";   // "": not idempotent
+  std::string retry_of = "";     // id of the job whose checkpoints it begins with
+  std::string request = "";      // what the request_id was sent with, beside the spec
+  std::string traceparent = "";  // of the call that makes it (engine/base/traceparent.h)
 };
 
 // What a worker told since the last time: events without sequence, and the job's row brought up to
@@ -73,6 +76,9 @@ inline constexpr int kMaxRecoveries = 20;
 inline constexpr absl::Duration kLease = absl::Minutes(2);
 
 struct ListJobs {
+  // "": of all, without states, task and labels, and without places in the queue. For those who
+  // look after the whole store; a client has a project.
+  std::string project = jobs::kDefaultProject;
   std::vector<jobs::JobState> states = {};  // empty: all
   std::string task = "";                    // "": all
   // "key=value", none twice: jobs with all of these. INVALID_ARGUMENT: more than kMostLabels.
@@ -85,10 +91,11 @@ struct ListJobs {
 };
 
 struct ListModels {
-  std::string display_name = "";    // "": all
-  std::string task = "";            // "": all
-  std::string job_id = "";          // "": all
-  std::optional<bool> pinned = {};  // no value: all
+  std::string project = jobs::kDefaultProject;  // "": of all, as in ListJobs
+  std::string display_name = "";                // "": all
+  std::string task = "";                        // "": all
+  std::string job_id = "";                      // "": all
+  std::optional<bool> pinned = {};              // no value: all
   int limit = 50;
   int64_t before_row = 0;  // rows behind this one; 0: from the newest
 };
@@ -145,6 +152,7 @@ struct Folder {
 };
 
 class DatasetStore;
+class ProjectStore;
 class SweepStore;
 class TokenStore;
 
@@ -167,17 +175,21 @@ class JobStore {
   // outside commits by itself.
   virtual absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) = 0;
 
-  // A queued job; for a request_id that is known, the job that it made (ALREADY_EXISTS if the spec
-  // or `request` differs). NOT_FOUND: the model or the job that it begins with is no more;
-  // FAILED_PRECONDITION: the job's checkpoints were removed.
+  // A queued job; for a request_id that is known in its project, the job that it made
+  // (ALREADY_EXISTS if the spec or `request` differs). NOT_FOUND: the model or the job that it
+  // begins with is no more, or of another project; FAILED_PRECONDITION: the job's checkpoints were
+  // removed; RESOURCE_EXHAUSTED also: it is beyond its project's shares.
   virtual absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) = 0;
-  // The first job of the queue (by priority, then age) whose time has come and that is not held.
+  // The job of the queue whose turn it is (fair_queue.h), of those whose time has come, that are
+  // not held and that their project's shares let run now.
   virtual absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) = 0;
   // Lets those behind a job of the queue pass it: it is not claimed until the next Recover, or
   // until it has been paused and resumed. `reason` becomes its message.
   virtual absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) = 0;
   // A job of the queue asks for so many threads from now on.
   virtual absl::Status SetThreads(const std::string& id, int threads) = 0;
+  // NewJob's, for its workers and the log; "": it has none.
+  virtual absl::StatusOr<std::string> TraceparentOf(const std::string& id) = 0;
   // QUEUED → RUNNING with attempt + 1 for the job that Next gives, if it asks for at most
   // `threads`: where it waits for them, no other job is claimed.
   virtual absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) = 0;
@@ -201,7 +213,9 @@ class JobStore {
   virtual absl::Status ForgetCheckpoints(const std::string& id) = 0;
   // A model's folder is about to be made: it is to be removed, unless Finish stores the model.
   virtual absl::Status DraftModel(const std::string& id) = 0;
-  // A model that no job made, in a folder that was drafted, under the id of its name.
+  // A model that no job made, of the project that it names (none: the default one), in a folder
+  // that was drafted, under the id of its name. RESOURCE_EXHAUSTED also: there are too many
+  // projects.
   virtual absl::Status AddModel(const v1::Model& model) = 0;
   // The folder is gone.
   virtual absl::Status FolderIsRemoved(const Folder& folder) = 0;
@@ -237,9 +251,12 @@ class JobStore {
   virtual absl::Status RenewLeases(absl::Time now) = 0;
 
   virtual absl::StatusOr<jobs::Job> Get(const std::string& id) const = 0;
-  // The job that a request made, if any.
+  // Whose it is; NOT_FOUND as Get and GetModel.
+  virtual absl::StatusOr<std::string> ProjectOfJob(const std::string& id) const = 0;
+  virtual absl::StatusOr<std::string> ProjectOfModel(const std::string& id) const = 0;
+  // The job that a request of the project made, if any.
   virtual absl::StatusOr<std::optional<jobs::Job>> FindRequest(
-      const std::string& request_id) const = 0;
+      const std::string& project, const std::string& request_id) const = 0;
   // A job that has not ended goes on from this one's checkpoints.
   virtual absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const = 0;
   // Without layer tables and confusion matrices.
@@ -268,6 +285,8 @@ class JobStore {
   // Sweeps, the same.
   virtual SweepStore& sweeps() = 0;
   virtual const SweepStore& sweeps() const = 0;
+  virtual ProjectStore& projects() = 0;
+  virtual const ProjectStore& projects() const = 0;
   virtual TokenStore& tokens() = 0;
   virtual const TokenStore& tokens() const = 0;
 };

@@ -62,6 +62,11 @@ Statement& Statement::Blob(absl::string_view value) {
   return *this;
 }
 
+Statement& Statement::Real(double value) {
+  sqlite3_bind_double(handle_.get(), next_++, value);
+  return *this;
+}
+
 Statement& Statement::Null() {
   sqlite3_bind_null(handle_.get(), next_++);
   return *this;

@@ -27,6 +27,7 @@ class Statement {
   // Starts anew: parameters are bound one after another.
   Statement& Reset();
   Statement& Int(int64_t value);
+  Statement& Real(double value);
   Statement& Text(absl::string_view value);
   Statement& Blob(absl::string_view value);
   Statement& Null();
@@ -37,6 +38,7 @@ class Statement {
   absl::Status Run();
 
   int64_t ColumnInt(int column) const { return sqlite3_column_int64(handle_.get(), column); }
+  double ColumnReal(int column) const { return sqlite3_column_double(handle_.get(), column); }
   bool IsNull(int column) const {
     return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL;
   }

@@ -19,7 +19,8 @@ DatasetBytes ReadDatasetBytes(const Statement& statement, int first) {
 Dataset ReadDataset(const Statement& statement) {
   return {.name = std::string(statement.ColumnBytes(1)),
           .bytes = ReadDatasetBytes(statement, 2),
-          .create_time = FromNanos(statement.ColumnInt(5))};
+          .create_time = FromNanos(statement.ColumnInt(5)),
+          .project = std::string(statement.ColumnBytes(6))};
 }
 
 absl::Status DatasetNotFound(const std::string& name) {
@@ -48,27 +49,28 @@ absl::StatusOr<std::unique_ptr<SqliteDatasetReader>> SqliteDatasetReader::Open(
 absl::Status SqliteDatasetReader::Prepare() {
   const std::string select = absl::StrCat("SELECT ", kDatasetColumns, " FROM dataset ");
   for (const auto& [statement, sql] : std::vector<std::pair<Statement*, std::string>>{
-           {&get_, select + "WHERE name = ?"},
-           {&list_,
-            select +
-                "WHERE dataset.row < ?1 AND name IS NOT NULL AND (?2 = 0 OR (?2 >> format) & 1) "
-                "AND substr(name, 1, length(?3)) = ?3 AND (?4 = '' OR sha256 = ?4) "
-                "ORDER BY dataset.row DESC LIMIT ?5"},
+           {&get_, select + "WHERE project = ? AND name = ?"},
+           {&list_, select + "WHERE project = ?6 AND dataset.row < ?1 AND name IS NOT NULL AND (?2 "
+                             "= 0 OR (?2 >> format) & 1) "
+                             "AND substr(name, 1, length(?3)) = ?3 AND (?4 = '' OR sha256 = ?4) "
+                             "ORDER BY dataset.row DESC LIMIT ?5"},
            {&of_job_, select + "JOIN dataset_use ON dataset_row = dataset.row "
                                "JOIN job ON job.row = job_row WHERE job.id = ?"},
            {&all_bytes_, "SELECT DISTINCT format, bytes, sha256 FROM dataset"},
            {&all_uploads_, "SELECT id FROM upload"},
-           {&find_validation_, "SELECT payload FROM validation WHERE name = ? AND sha256 = ?"},
+           {&find_validation_,
+            "SELECT payload FROM validation WHERE project = ? AND name = ? AND sha256 = ?"},
        }) {
     HONE_RETURN_IF_ERROR(statement->Prepare(connection_.get(), sql));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Dataset> SqliteDatasetReader::Get(const std::string& name) {
+absl::StatusOr<Dataset> SqliteDatasetReader::Get(const std::string& project,
+                                                 const std::string& name) {
   connection_.BeginCall();
   HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> found,
-                        ReadOneDataset(get_.Reset().Text(name)));
+                        ReadOneDataset(get_.Reset().Text(project).Text(name)));
   if (!found.has_value()) {
     return DatasetNotFound(name);
   }
@@ -87,7 +89,8 @@ absl::StatusOr<Page<Dataset>> SqliteDatasetReader::List(const ListDatasets& what
       .Int(formats)
       .Text(what.name_prefix)
       .Text(what.sha256)
-      .Int(what.limit + 1);
+      .Int(what.limit + 1)
+      .Text(what.project);
   int64_t last = 0;
   for (;;) {
     HONE_ASSIGN_OR_RETURN(const bool row, list_.Step());
@@ -136,10 +139,14 @@ absl::StatusOr<std::vector<std::string>> SqliteDatasetReader::AllUploads() {
 }
 
 absl::StatusOr<std::optional<v1::DatasetValidation>> SqliteDatasetReader::FindValidation(
-    const std::string& name, const std::string& sha256) {
+    const Dataset& dataset) {
   connection_.BeginCall();
   const Standing standing(find_validation_);
-  HONE_ASSIGN_OR_RETURN(const bool found, find_validation_.Reset().Text(name).Text(sha256).Step());
+  HONE_ASSIGN_OR_RETURN(const bool found, find_validation_.Reset()
+                                              .Text(dataset.project)
+                                              .Text(dataset.name)
+                                              .Text(dataset.bytes.sha256)
+                                              .Step());
   if (!found) {
     return std::nullopt;
   }
@@ -147,7 +154,7 @@ absl::StatusOr<std::optional<v1::DatasetValidation>> SqliteDatasetReader::FindVa
   v1::DatasetValidation validation;
   if (!validation.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::DataLossError(
-        absl::StrCat("datasets/", name, ": its validation in the store is damaged"));
+        absl::StrCat("datasets/", dataset.name, ": its validation in the store is damaged"));
   }
   return validation;
 }

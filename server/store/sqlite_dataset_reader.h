@@ -13,7 +13,7 @@ namespace hone::server::store {
 
 // The columns that ReadDataset reads, for a SELECT over `dataset`.
 inline constexpr char kDatasetColumns[] =
-    "dataset.row, coalesce(name, ''), format, bytes, sha256, dataset.create_time";
+    "dataset.row, coalesce(name, ''), format, bytes, sha256, dataset.create_time, dataset.project";
 
 // Of three columns from that one on.
 DatasetBytes ReadDatasetBytes(const Statement& statement, int first);
@@ -27,13 +27,12 @@ class SqliteDatasetReader {
  public:
   static absl::StatusOr<std::unique_ptr<SqliteDatasetReader>> Open(const std::string& path);
 
-  absl::StatusOr<Dataset> Get(const std::string& name);
+  absl::StatusOr<Dataset> Get(const std::string& project, const std::string& name);
   absl::StatusOr<Page<Dataset>> List(const ListDatasets& what);
   absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id);
   absl::StatusOr<std::vector<DatasetBytes>> AllBytes();
   absl::StatusOr<std::vector<std::string>> AllUploads();
-  absl::StatusOr<std::optional<v1::DatasetValidation>> FindValidation(const std::string& name,
-                                                                      const std::string& sha256);
+  absl::StatusOr<std::optional<v1::DatasetValidation>> FindValidation(const Dataset& dataset);
 
  private:
   SqliteDatasetReader() = default;

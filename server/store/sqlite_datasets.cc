@@ -28,6 +28,7 @@ bool Same(const DatasetBytes& a, const DatasetBytes& b) {
 
 class SqliteDatasets final : public DatasetStore {
  public:
+  explicit SqliteDatasets(ProjectStore& projects) : projects_(projects) {}
   absl::Status Open(sqlite3* writer, const std::string& path);
 
   absl::StatusOr<Begun> BeginUpload(const Upload& upload, int64_t quota, absl::Time now) override;
@@ -38,8 +39,8 @@ class SqliteDatasets final : public DatasetStore {
   absl::Status DropUploadsBefore(absl::Time time) override {
     return drop_old_.Reset().Int(ToNanos(time)).Run();
   }
-  absl::Status Delete(const std::string& name, bool force) override;
-  absl::Status Check(const std::string& name) override;
+  absl::Status Delete(const std::string& project, const std::string& name, bool force) override;
+  absl::Status Check(const std::string& project, const std::string& name) override;
   absl::Status Use(const std::string& job_id, const std::string& name) override;
   absl::Status DropUnused() override { return drop_unused_.Reset().Run(); }
   absl::Status DropUnusedSince(absl::Time time) override {
@@ -49,8 +50,8 @@ class SqliteDatasets final : public DatasetStore {
   absl::Status SaveValidation(const Dataset& dataset,
                               const v1::DatasetValidation& validation) override;
 
-  absl::StatusOr<Dataset> Get(const std::string& name) const override {
-    return readers_->Take()->Get(name);
+  absl::StatusOr<Dataset> Get(const std::string& project, const std::string& name) const override {
+    return readers_->Take()->Get(project, name);
   }
   absl::StatusOr<Page<Dataset>> List(const ListDatasets& what) const override {
     return readers_->Take()->List(what);
@@ -66,7 +67,7 @@ class SqliteDatasets final : public DatasetStore {
   }
   absl::StatusOr<std::optional<v1::DatasetValidation>> FindValidation(
       const Dataset& dataset) const override {
-    return readers_->Take()->FindValidation(dataset.name, dataset.bytes.sha256);
+    return readers_->Take()->FindValidation(dataset);
   }
 
  private:
@@ -76,6 +77,7 @@ class SqliteDatasets final : public DatasetStore {
   absl::StatusOr<Dataset> Insert(const Upload& upload, absl::Time now);
   absl::Status CheckQuota(int64_t more, int64_t quota);
 
+  ProjectStore& projects_;
   sqlite3* writer_ = nullptr;
   Statement load_, insert_, has_bytes_, load_upload_, find_upload_, insert_upload_, touch_upload_,
       drop_upload_, drop_old_, total_, delete_, detach_, user_, use_, remember_, drop_unused_,
@@ -87,16 +89,19 @@ class SqliteDatasets final : public DatasetStore {
 absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
   writer_ = writer;
   const std::string select = absl::StrCat("SELECT ", kDatasetColumns, " FROM dataset ");
-  const std::string upload = "SELECT id, name, format, bytes, sha256 FROM upload ";
+  const std::string upload = "SELECT id, name, format, bytes, sha256, project FROM upload ";
   for (const auto& [statement, sql] : std::vector<std::pair<Statement*, std::string>>{
-           {&load_, select + "WHERE name = ?"},
+           {&load_, select + "WHERE project = ? AND name = ?"},
            {&insert_,
-            "INSERT INTO dataset (name, format, bytes, sha256, create_time) VALUES (?, ?, ?, ?, "
-            "?)"},
-           {&has_bytes_, select + "WHERE sha256 = ? AND format = ? AND bytes = ? LIMIT 1"},
+            "INSERT INTO dataset (project, name, format, bytes, sha256, create_time) VALUES (?, ?, "
+            "?, ?, ?, ?)"},
+           {&has_bytes_,
+            select + "WHERE sha256 = ? AND format = ? AND bytes = ? AND project = ? LIMIT 1"},
            {&load_upload_, upload + "WHERE id = ?"},
-           {&find_upload_, upload + "WHERE name = ? AND format = ? AND bytes = ? AND sha256 = ?"},
-           {&insert_upload_, "INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?)"},
+           {&find_upload_, upload +
+                               "WHERE project = ? AND name = ? AND format = ? AND bytes = ? AND "
+                               "sha256 = ?"},
+           {&insert_upload_, "INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?, ?)"},
            {&touch_upload_, "UPDATE upload SET touch_time = ? WHERE id = ?"},
            {&drop_upload_, "DELETE FROM upload WHERE id = ?"},
            {&drop_old_, "DELETE FROM upload WHERE touch_time < ?"},
@@ -104,26 +109,28 @@ absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
             "SELECT (SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT sha256, format, bytes "
             "FROM dataset)) + (SELECT coalesce(sum(bytes), 0) FROM upload), "
             "(SELECT count(*) FROM dataset) + (SELECT count(*) FROM upload)"},
-           {&delete_, "DELETE FROM dataset WHERE name = ?"},
-           {&detach_, "UPDATE dataset SET name = NULL WHERE name = ?"},
+           {&delete_, "DELETE FROM dataset WHERE project = ? AND name = ?"},
+           {&detach_, "UPDATE dataset SET name = NULL WHERE project = ? AND name = ?"},
            {&user_,
             "SELECT job.id, job.state FROM dataset_use JOIN job ON job.row = job_row WHERE "
-            "dataset_row = (SELECT row FROM dataset WHERE name = ?) AND job.state NOT IN "
+            "dataset_row = (SELECT row FROM dataset WHERE project = ? AND name = ?) AND job.state "
+            "NOT IN "
             "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"},
            {&use_,
             "INSERT OR IGNORE INTO dataset_use SELECT job.row, dataset.row FROM job, dataset "
-            "WHERE job.id = ? AND dataset.name = ?"},
+            "WHERE job.id = ? AND dataset.project = job.project AND dataset.name = ?"},
            {&remember_,
-            "UPDATE job SET dataset_sha256 = (SELECT sha256 FROM dataset WHERE name = ?2) WHERE "
-            "id = ?1"},
+            "UPDATE job SET dataset_sha256 = (SELECT sha256 FROM dataset WHERE dataset.project "
+            "= job.project AND name = ?2) WHERE id = ?1"},
            {&drop_unused_, absl::StrCat("DELETE FROM dataset WHERE name IS NULL AND NOT ", kUsed)},
            {&drop_unused_since_,
             "DELETE FROM dataset WHERE create_time < ?1 AND NOT EXISTS (SELECT 1 FROM dataset_use "
             "JOIN job ON job.row = job_row WHERE dataset_row = dataset.row AND "
             "(end_time = 0 OR end_time >= ?1))"},
            {&save_validation_,
-            "INSERT OR REPLACE INTO validation (name, sha256, payload) "
-            "SELECT name, sha256, ?3 FROM dataset WHERE name = ?1 AND sha256 = ?2"},
+            "INSERT OR REPLACE INTO validation (project, name, sha256, payload) "
+            "SELECT project, name, sha256, ?3 FROM dataset WHERE name = ?1 AND sha256 = ?2 AND "
+            "project = ?4"},
            {&thin_validations_,
             "DELETE FROM validation WHERE row IN (SELECT row FROM (SELECT row, "
             "row_number() OVER (ORDER BY row DESC) AS age, "
@@ -138,7 +145,7 @@ absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
 
 absl::StatusOr<std::optional<Dataset>> SqliteDatasets::Known(const Upload& upload) {
   HONE_ASSIGN_OR_RETURN(std::optional<Dataset> known,
-                        ReadOneDataset(load_.Reset().Text(upload.name)));
+                        ReadOneDataset(load_.Reset().Text(upload.project).Text(upload.name)));
   if (known.has_value() && !Same(known->bytes, upload.bytes)) {
     return jobs::WithReason(
         absl::AlreadyExistsError(
@@ -155,21 +162,25 @@ absl::StatusOr<std::optional<Upload>> SqliteDatasets::FindUpload(Statement& stat
   if (found) {
     upload = Upload{.id = std::string(statement.ColumnBytes(0)),
                     .name = std::string(statement.ColumnBytes(1)),
-                    .bytes = ReadDatasetBytes(statement, 2)};
+                    .bytes = ReadDatasetBytes(statement, 2),
+                    .project = std::string(statement.ColumnBytes(5))};
     statement.Reset();
   }
   return upload;
 }
 
 absl::StatusOr<Dataset> SqliteDatasets::Insert(const Upload& upload, absl::Time now) {
+  HONE_RETURN_IF_ERROR(projects_.Ensure(upload.project, now));
   HONE_RETURN_IF_ERROR(insert_.Reset()
+                           .Text(upload.project)
                            .Text(upload.name)
                            .Int(upload.bytes.format)
                            .Int(upload.bytes.bytes)
                            .Text(upload.bytes.sha256)
                            .Int(ToNanos(now))
                            .Run());
-  return Dataset{.name = upload.name, .bytes = upload.bytes, .create_time = now};
+  return Dataset{
+      .name = upload.name, .bytes = upload.bytes, .create_time = now, .project = upload.project};
 }
 
 absl::Status SqliteDatasets::CheckQuota(int64_t more, int64_t quota) {
@@ -199,15 +210,19 @@ absl::StatusOr<Begun> SqliteDatasets::BeginUpload(const Upload& upload, int64_t 
     return begun;
   }
   const DatasetBytes& bytes = upload.bytes;
-  HONE_ASSIGN_OR_RETURN(
-      const std::optional<Dataset> twin,
-      ReadOneDataset(has_bytes_.Reset().Text(bytes.sha256).Int(bytes.format).Int(bytes.bytes)));
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> twin,
+                        ReadOneDataset(has_bytes_.Reset()
+                                           .Text(bytes.sha256)
+                                           .Int(bytes.format)
+                                           .Int(bytes.bytes)
+                                           .Text(upload.project)));
   if (twin.has_value()) {
     HONE_RETURN_IF_ERROR(CheckQuota(0, quota));
     HONE_ASSIGN_OR_RETURN(begun.dataset, Insert(upload, now));
     return begun;
   }
   HONE_ASSIGN_OR_RETURN(const std::optional<Upload> going, FindUpload(find_upload_.Reset()
+                                                                          .Text(upload.project)
                                                                           .Text(upload.name)
                                                                           .Int(bytes.format)
                                                                           .Int(bytes.bytes)
@@ -218,8 +233,11 @@ absl::StatusOr<Begun> SqliteDatasets::BeginUpload(const Upload& upload, int64_t 
     return begun;
   }
   HONE_RETURN_IF_ERROR(CheckQuota(bytes.bytes, quota));
+  HONE_RETURN_IF_ERROR(projects_.CheckRoomForData(upload.project, bytes.bytes));
+  HONE_RETURN_IF_ERROR(projects_.Ensure(upload.project, now));
   HONE_RETURN_IF_ERROR(insert_upload_.Reset()
                            .Text(upload.id)
+                           .Text(upload.project)
                            .Text(upload.name)
                            .Int(bytes.format)
                            .Int(bytes.bytes)
@@ -244,15 +262,16 @@ absl::StatusOr<Dataset> SqliteDatasets::FinishUpload(const std::string& id, absl
   return Insert(*upload, now);
 }
 
-absl::Status SqliteDatasets::Delete(const std::string& name, bool force) {
+absl::Status SqliteDatasets::Delete(const std::string& project, const std::string& name,
+                                    bool force) {
   HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known,
-                        ReadOneDataset(load_.Reset().Text(name)));
+                        ReadOneDataset(load_.Reset().Text(project).Text(name)));
   if (!known.has_value()) {
     return DatasetNotFound(name);
   }
-  HONE_ASSIGN_OR_RETURN(const bool used, user_.Reset().Text(name).Step());
+  HONE_ASSIGN_OR_RETURN(const bool used, user_.Reset().Text(project).Text(name).Step());
   if (!used) {
-    return delete_.Reset().Text(name).Run();
+    return delete_.Reset().Text(project).Text(name).Run();
   }
   const std::string user =
       absl::StrCat("jobs/", user_.ColumnBytes(0), ", which is ", user_.ColumnBytes(1));
@@ -265,12 +284,12 @@ absl::Status SqliteDatasets::Delete(const std::string& name, bool force) {
                          "bytes stay until the job has ended")),
         jobs::reason::kDatasetInUse);
   }
-  return detach_.Reset().Text(name).Run();
+  return detach_.Reset().Text(project).Text(name).Run();
 }
 
-absl::Status SqliteDatasets::Check(const std::string& name) {
+absl::Status SqliteDatasets::Check(const std::string& project, const std::string& name) {
   HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known,
-                        ReadOneDataset(load_.Reset().Text(name)));
+                        ReadOneDataset(load_.Reset().Text(project).Text(name)));
   return known.has_value() ? absl::OkStatus() : DatasetNotFound(name);
 }
 
@@ -285,6 +304,7 @@ absl::Status SqliteDatasets::SaveValidation(const Dataset& dataset,
                            .Text(dataset.name)
                            .Text(dataset.bytes.sha256)
                            .Blob(Serialize(validation))
+                           .Text(dataset.project)
                            .Run());
   return thin_validations_.Reset().Int(kMostValidations).Int(kMostValidationBytes).Run();
 }
@@ -292,8 +312,9 @@ absl::Status SqliteDatasets::SaveValidation(const Dataset& dataset,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DatasetStore>> OpenSqliteDatasets(sqlite3* writer,
+                                                                 ProjectStore& projects,
                                                                  const std::string& path) {
-  auto datasets = std::make_unique<SqliteDatasets>();
+  auto datasets = std::make_unique<SqliteDatasets>(projects);
   HONE_RETURN_IF_ERROR(datasets->Open(writer, path));
   return datasets;
 }

@@ -44,6 +44,11 @@ void ModelText(sqlite3_context* context, int, sqlite3_value** arguments) {
   sqlite3_result_text(context, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
 }
 
+void PlanMemory(sqlite3_context* context, int, sqlite3_value** arguments) {
+  v1::Plan plan;
+  sqlite3_result_int64(context, Parse(arguments[0], plan) ? plan.peak_memory_bytes() : 0);
+}
+
 void ResolvedSpec(sqlite3_context* context, int, sqlite3_value** arguments) {
   v1::JobSpec spec;
   std::string bytes;
@@ -64,7 +69,7 @@ absl::Status RegisterFunctions(sqlite3* connection) {
   };
   for (const Named& named :
        {Named{"model_score", 1, &ModelScore}, Named{"model_text", 2, &ModelText},
-        Named{"resolved_spec", 1, &ResolvedSpec}}) {
+        Named{"plan_memory", 1, &PlanMemory}, Named{"resolved_spec", 1, &ResolvedSpec}}) {
     const int made = sqlite3_create_function(connection, named.name, named.arguments,
                                              SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr,
                                              named.function, nullptr, nullptr);

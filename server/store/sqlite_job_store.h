@@ -12,7 +12,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/store/dataset_store.h"
+#include "server/store/fair_queue.h"
 #include "server/store/job_store.h"
+#include "server/store/project_store.h"
 #include "server/store/reader_pool.h"
 #include "server/store/sqlite.h"
 #include "server/store/sqlite_lists.h"
@@ -61,6 +63,7 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) override;
   absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) override;
   absl::Status SetThreads(const std::string& id, int threads) override;
+  absl::StatusOr<std::string> TraceparentOf(const std::string& id) override;
   absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) override;
   absl::Status Append(const std::string& id, int attempt, const Report& report,
                       absl::Time now) override;
@@ -89,9 +92,15 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<jobs::Job> Get(const std::string& id) const override {
     return readers_->Take()->Get(id);
   }
+  absl::StatusOr<std::string> ProjectOfJob(const std::string& id) const override {
+    return readers_->Take()->ProjectOfJob(id);
+  }
+  absl::StatusOr<std::string> ProjectOfModel(const std::string& id) const override {
+    return readers_->Take()->ProjectOfModel(id);
+  }
   absl::StatusOr<std::optional<jobs::Job>> FindRequest(
-      const std::string& request_id) const override {
-    return readers_->Take()->FindRequest(request_id);
+      const std::string& project, const std::string& request_id) const override {
+    return readers_->Take()->FindRequest(project, request_id);
   }
   absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const override {
     return readers_->Take()->HasUnfinishedRetry(id);
@@ -125,6 +134,8 @@ class SqliteStore final : public JobStore {
   const DatasetStore& datasets() const override { return *datasets_; }
   SweepStore& sweeps() override { return *sweeps_; }
   const SweepStore& sweeps() const override { return *sweeps_; }
+  ProjectStore& projects() override { return *projects_; }
+  const ProjectStore& projects() const override { return *projects_; }
   TokenStore& tokens() override { return *tokens_; }
   const TokenStore& tokens() const override { return *tokens_; }
 
@@ -139,13 +150,27 @@ class SqliteStore final : public JobStore {
   absl::Status PrepareUpdates();
   static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
   // A model's row, where its folder was a draft. Row and id of its job; 0 and "": none made it.
-  absl::Status InsertModel(const v1::Model& model, int64_t job_row, const std::string& job_id,
-                           absl::Time now);
+  absl::Status InsertModel(const v1::Model& model, const std::string& project, int64_t job_row,
+                           const std::string& job_id, absl::Time now);
   // Runs `body`; where it fails, nothing of it stays.
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
   absl::StatusOr<JobRow> Load(const std::string& id);
   absl::StatusOr<JobRow> LoadBy(Statement& statement);
-  absl::StatusOr<JobRow> LoadNext(absl::Time now);
+  // The job whose turn it is, and of what its project's claim is made.
+  struct NextJob {
+    JobRow row;
+    Contender project;
+    double served = 0;  // TurnOf whoever was claimed last
+  };
+  absl::StatusOr<std::optional<NextJob>> LoadNext(absl::Time now);
+  // All projects with jobs in the queue that are below their number of running jobs. What there is
+  // of threads and bytes of memory: in their shares, and what the attempts that run leave of those.
+  struct Waiting {
+    Contender project;
+    int64_t threads = 0, threads_left = 0;
+    int64_t memory = 0, memory_left = 0;
+  };
+  absl::StatusOr<std::vector<Waiting>> LoadWaiting(absl::Time now, double& served);
   // What a new job begins with is there, and stays while the job needs it; the step of the
   // checkpoint that it begins with, 0: none.
   absl::StatusOr<int64_t> CheckOrigins(const NewJob& job);
@@ -168,6 +193,7 @@ class SqliteStore final : public JobStore {
   std::unique_ptr<ReaderPool<SqliteLists>> lists_;
   std::unique_ptr<DatasetStore> datasets_;
   std::unique_ptr<SweepStore> sweeps_;
+  std::unique_ptr<ProjectStore> projects_;
   std::unique_ptr<TokenStore> tokens_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
@@ -176,10 +202,12 @@ class SqliteStore final : public JobStore {
   absl::Status why_broken_;
   // PrepareJobs.
   Statement insert_, label_;                   // a new job
+  Statement set_trace_, load_trace_;           // of it
   Statement load_, load_request_, has_model_;  // what is there
   Statement change_, append_, event_, model_;  // what becomes of a job
   // PrepareQueue.
-  Statement next_, hold_, release_, set_threads_;
+  Statement waiting_, running_, first_, serve_, charge_;  // whose turn it is
+  Statement hold_, release_, set_threads_;
   Statement mine_, renew_;  // jobs that are claimed
   Statement overdue_;       // that are too late
   // PrepareRemoval.

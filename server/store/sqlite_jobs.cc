@@ -40,6 +40,17 @@ std::optional<int64_t> CheckpointStep(const Report& report) {
   return step;
 }
 
+// Of the newest checkpoint that the report tells of.
+std::optional<int64_t> CheckpointBytes(const Report& report) {
+  std::optional<int64_t> bytes;
+  for (const v1::Event& event : report.events) {
+    if (event.has_checkpoint()) {
+      bytes = event.checkpoint().bytes();
+    }
+  }
+  return bytes;
+}
+
 }  // namespace
 
 void FollowWish(JobState state, Change& change) {
@@ -62,11 +73,14 @@ absl::Status SqliteStore::PrepareJobs() {
       {&insert_,
        "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
        "state, create_time, expected_ms, request, checkpoint_step, resolved, makes_model, "
-       "last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, ?, ?, ?, 1)"},
+       "project, created_by, memory, last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', "
+       "?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"},
       {&label_, "INSERT INTO job_label VALUES (?, ?)"},
+      {&set_trace_, "UPDATE job SET traceparent = ? WHERE id = ?"},
+      {&load_trace_, "SELECT traceparent FROM job WHERE id = ?"},
       {&load_, select + "WHERE id = ?"},
       {&load_request_, select + "WHERE request_id = ?"},
-      {&has_model_, "SELECT 1 FROM model WHERE id = ?"},
+      {&has_model_, "SELECT 1 FROM model WHERE id = ? AND project = ?"},
       {&change_,
        "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, "
        "message = ?, held = ?, owner = coalesce(?, owner), failures = coalesce(?, failures), "
@@ -78,12 +92,13 @@ absl::Status SqliteStore::PrepareJobs() {
       {&append_,
        "UPDATE job SET last_sequence = last_sequence + ?1, progress = ?2, latest = ?3, "
        "recoveries = iif(?4 > checkpoint_step, 0, recoveries), "
-       "checkpoint_step = coalesce(?4, checkpoint_step) "
+       "checkpoint_step = coalesce(?4, checkpoint_step), "
+       "checkpoint_bytes = coalesce(?7, checkpoint_bytes) "
        "WHERE row = ?5 AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?6"},
       {&event_, "INSERT INTO event VALUES (?, ?, ?)"},
       {&model_,
-       "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time, task, job_id) "
-       "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
+       "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time, task, job_id, "
+       "project) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"},
   });
 }
 
@@ -152,6 +167,12 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
                                            jobs::StateName(change.from), " in attempt ",
                                            change.attempt));
   }
+  if (jobs::HasWorker(change.from) && !jobs::HasWorker(change.to)) {
+    HONE_RETURN_IF_ERROR(charge_.Reset()
+                             .Real(CountedUse(row.job.threads, now - row.job.start_time))
+                             .Text(row.job.project)
+                             .Run());
+  }
   v1::Event event;
   event.mutable_state()->set_state(jobs::ToProto(change.to));
   event.mutable_state()->set_message(change.message);
@@ -167,6 +188,9 @@ absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
   int64_t step = 0;
   if (!job.retry_of.empty()) {
     HONE_ASSIGN_OR_RETURN(const JobRow old, Load(job.retry_of));
+    if (old.job.project != job.project) {
+      return jobs::JobNotFound(job.retry_of);
+    }
     if (old.job.checkpoints_removed) {
       return absl::FailedPreconditionError(
           absl::StrCat("the checkpoints of jobs/", job.retry_of,
@@ -176,7 +200,7 @@ absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
   }
   for (const auto& [field, model] : jobs::ModelsOf(job.spec)) {
     HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
-    HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
+    HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Text(job.project).Step());
     has_model_.Reset();
     if (!found) {
       return Annotate(jobs::ModelNotFound(id), field);
@@ -187,18 +211,21 @@ absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
 
 absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
   if (!job.request_id.empty()) {
-    absl::StatusOr<JobRow> known = LoadBy(load_request_.Reset().Text(job.request_id));
+    absl::StatusOr<JobRow> known =
+        LoadBy(load_request_.Reset().Text(RequestKey(job.project, job.request_id)));
     if (!absl::IsNotFound(known.status())) {
       HONE_RETURN_IF_ERROR(known.status());
       HONE_RETURN_IF_ERROR(CheckSameRequest(known->job, job.request_id, job.spec, job.request));
       return std::move(known->job);
     }
   }
+  HONE_RETURN_IF_ERROR(projects_->CheckRoomForJob(job.project));
   HONE_ASSIGN_OR_RETURN(const int64_t checkpoint_step, CheckOrigins(job));
   const v1::JobSpec resolved = job.resolved.has_training() ? job.resolved : jobs::Resolve(job.spec);
   const absl::Status inserted = Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(projects_->Ensure(job.project, now));
     insert_.Reset().Text(job.id);
-    job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
+    job.request_id.empty() ? insert_.Null() : insert_.Text(RequestKey(job.project, job.request_id));
     insert_.Text(jobs::TaskName(job.spec))
         .Blob(Serialize(job.spec))
         .Blob(Serialize(job.plan))
@@ -214,10 +241,16 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
                              .Int(checkpoint_step)
                              .Blob(Serialize(resolved))
                              .Text(jobs::NewId())
+                             .Text(job.project)
+                             .Text(job.created_by)
+                             .Int(job.plan.peak_memory_bytes())
                              .Run());
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
     for (const auto& [key, value] : resolved.labels()) {
       HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
+    }
+    if (!job.traceparent.empty()) {
+      HONE_RETURN_IF_ERROR(set_trace_.Reset().Text(job.traceparent).Text(job.id).Run());
     }
     v1::Event event;
     event.mutable_state()->set_state(v1::Job::QUEUED);
@@ -226,6 +259,16 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
   HONE_RETURN_IF_ERROR(inserted);
   HONE_ASSIGN_OR_RETURN(JobRow row, Load(job.id));
   return std::move(row.job);
+}
+
+absl::StatusOr<std::string> SqliteStore::TraceparentOf(const std::string& id) {
+  HONE_ASSIGN_OR_RETURN(const bool found, load_trace_.Reset().Text(id).Step());
+  if (!found) {
+    return jobs::JobNotFound(id);
+  }
+  std::string traceparent(load_trace_.ColumnBytes(0));
+  load_trace_.Reset();
+  return traceparent;
 }
 
 absl::Status SqliteStore::Append(const std::string& id, int attempt, const Report& report,
@@ -238,7 +281,10 @@ absl::Status SqliteStore::Append(const std::string& id, int attempt, const Repor
         .Blob(Serialize(report.latest));
     const std::optional<int64_t> step = CheckpointStep(report);
     step.has_value() ? append_.Int(*step) : append_.Null();
-    HONE_RETURN_IF_ERROR(append_.Int(row.row).Int(attempt).Run());
+    append_.Int(row.row).Int(attempt);
+    const std::optional<int64_t> bytes = CheckpointBytes(report);
+    bytes.has_value() ? append_.Int(*bytes) : append_.Null();
+    HONE_RETURN_IF_ERROR(append_.Run());
     if (sqlite3_changes(connection_.get()) != 1) {
       return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
                                              ": it is ", jobs::StateName(row.job.state),
@@ -274,7 +320,7 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
       if (row.job.resolved.display_name() != row.job.spec.display_name()) {
         model.set_display_name(row.job.resolved.display_name());  // changed while it ran
       }
-      HONE_RETURN_IF_ERROR(InsertModel(model, row.row, row.job.id, now));
+      HONE_RETURN_IF_ERROR(InsertModel(model, row.job.project, row.row, row.job.id, now));
     }
     if (!jobs::HasWorker(row.job.state)) {
       return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
@@ -284,8 +330,8 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
   });
 }
 
-absl::Status SqliteStore::InsertModel(const v1::Model& model, int64_t job_row,
-                                      const std::string& job_id, absl::Time now) {
+absl::Status SqliteStore::InsertModel(const v1::Model& model, const std::string& project,
+                                      int64_t job_row, const std::string& job_id, absl::Time now) {
   HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model.name()));
   HONE_RETURN_IF_ERROR(model_.Reset()
                            .Text(id)
@@ -296,6 +342,7 @@ absl::Status SqliteStore::InsertModel(const v1::Model& model, int64_t job_row,
                            .Int(ToNanos(now))
                            .Text(model.task())
                            .Text(job_id)
+                           .Text(project)
                            .Run());
   return FolderIsRemoved({.kind = Folder::Kind::kDraft, .id = id});
 }

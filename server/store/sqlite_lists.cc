@@ -16,7 +16,7 @@ constexpr int64_t kMostPageBytes = int64_t{2} << 20;
 // How many jobs a part of the queue has, of how many the time is known, and what those take.
 constexpr char kQueuePart[] =
     "SELECT count(*), count(expected_ms), ifnull(sum(expected_ms), 0) "
-    "FROM job INDEXED BY job_queue WHERE state = 'QUEUED' AND held = 0 AND ";
+    "FROM job INDEXED BY job_queue WHERE project = ? AND state = 'QUEUED' AND held = 0 AND ";
 
 int64_t OrNewest(int64_t before_row) {
   return before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row;
@@ -41,8 +41,12 @@ absl::StatusOr<std::unique_ptr<SqliteLists>> SqliteLists::Open(const std::string
            {&lists->queue_rows_, absl::StrCat(kQueuePart, "priority = ? AND row >= ? AND row < ?")},
            {&lists->queue_priorities_, absl::StrCat(kQueuePart, "priority > ? AND priority < ?")},
            {&lists->count_, "SELECT state, task, count(*) FROM job GROUP BY state, task"},
+           {&lists->every_model_,
+            "SELECT row, payload, project FROM model WHERE row < ?1 ORDER BY row DESC LIMIT ?6"},
            {&lists->models_,
-            "SELECT row, payload FROM model WHERE row < ?1 AND (?2 = '' OR display_name = ?2) AND "
+            "SELECT row, payload, project FROM model INDEXED BY model_by_project WHERE project = "
+            "?7 "
+            "AND row < ?1 AND (?2 = '' OR display_name = ?2) AND "
             "(?3 = '' OR task = ?3) AND (?4 = '' OR job_id = ?4) AND (?5 < 0 OR pinned = ?5) "
             "ORDER BY row DESC LIMIT ?6"},
        }) {
@@ -53,29 +57,36 @@ absl::StatusOr<std::unique_ptr<SqliteLists>> SqliteLists::Open(const std::string
 
 absl::Status SqliteLists::PrepareJobs() {
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
-  // The labels are ?6 and those after it, as many as ?5 says; the others are NULL, which is in no
-  // row.
-  std::string labels = "?6";
+  // The labels are ?7 and those after it, as many as ?5 says; the others are NULL, which is in no
+  // row. ?6 is the project.
+  std::string labels = "?7";
   for (size_t i = 1; i < ListJobs::kMostLabels; ++i) {
-    absl::StrAppend(&labels, ", ?", 6 + i);
+    absl::StrAppend(&labels, ", ?", 7 + i);
   }
   const std::string filter = absl::StrCat(
       " AND (?3 = '' OR task = ?3) "
       "AND (?5 = 0 OR ?5 = (SELECT count(*) FROM job_label AS has WHERE has.job_row = "
       "job.row AND has.label IN (",
       labels, "))) ORDER BY ");
-  const std::string of_state = select + "INDEXED BY job_by_state_in_order WHERE state = ?2 AND ";
-  // Walks over the jobs that have the first label, ?6.
+  const std::string of_all = select + "INDEXED BY job_by_project WHERE project = ?6 AND ";
+  const std::string of_state =
+      select + "INDEXED BY job_by_project_and_state WHERE project = ?6 AND state = ?2 AND ";
+  // Walks over the jobs that have the first label, ?7, in all projects.
   const std::string of_label =
       absl::StrCat("SELECT ", kJobColumns,
                    " FROM job_label INDEXED BY job_label_by_label CROSS JOIN job ON job.row = "
-                   "job_label.job_row WHERE label = ?6 AND (?2 = '' OR state = ?2) AND ");
+                   "job_label.job_row WHERE label = ?7 AND project = ?6 AND (?2 = '' OR state = "
+                   "?2) AND ");
   struct List {
     Statement *newest, *oldest;
     std::string select;
     const char* row;
   };
-  for (const List& list : {List{&list_, &list_oldest_, select + "WHERE ", "row"},
+  HONE_RETURN_IF_ERROR(
+      every_.Prepare(connection_.get(), select + "WHERE row < ?1 ORDER BY row DESC LIMIT ?4"));
+  HONE_RETURN_IF_ERROR(
+      every_oldest_.Prepare(connection_.get(), select + "WHERE row > ?1 ORDER BY row LIMIT ?4"));
+  for (const List& list : {List{&list_, &list_oldest_, of_all, "row"},
                            List{&list_state_, &list_state_oldest_, of_state, "row"},
                            List{&list_label_, &list_label_oldest_, of_label, "job_row"}}) {
     HONE_RETURN_IF_ERROR(list.newest->Prepare(
@@ -96,7 +107,8 @@ absl::Status SqliteLists::Collect(Statement& list, const ListJobs& what, absl::s
       .Text(state)
       .Text(what.task)
       .Int(what.limit + 1)
-      .Int(static_cast<int64_t>(what.labels.size()));
+      .Int(static_cast<int64_t>(what.labels.size()))
+      .Text(what.project);
   for (const std::string& label : what.labels) {
     list.Text(label);
   }
@@ -125,9 +137,13 @@ absl::StatusOr<Page<jobs::Job>> SqliteLists::List(const ListJobs& what) {
   const auto in_order = [&](Statement& newest, Statement& oldest) -> Statement& {
     return what.oldest_first ? oldest : newest;
   };
+  const bool of_all = what.project.empty();
+  if (of_all) {
+    HONE_RETURN_IF_ERROR(Collect(in_order(every_, every_oldest_), what, "", rows));
+  }
   const bool labelled = !what.labels.empty();
   Statement& of_label = in_order(list_label_, list_label_oldest_);
-  if (what.states.empty()) {
+  if (what.states.empty() && !of_all) {
     HONE_RETURN_IF_ERROR(
         Collect(labelled ? of_label : in_order(list_, list_oldest_), what, "", rows));
   }
@@ -150,20 +166,21 @@ absl::StatusOr<Page<jobs::Job>> SqliteLists::List(const ListJobs& what) {
       break;
     }
     last = row.row;
-    if (row.job.state == jobs::JobState::kQueued) {
+    if (row.job.state == jobs::JobState::kQueued && !of_all) {
       row.job.queued_before = absl::InfiniteDuration();  // of one that is held
       queued.emplace(row.row, page.items.size());
     }
     page.items.push_back(std::move(row.job));
   }
-  HONE_RETURN_IF_ERROR(NumberQueued(queued, page.items));
+  HONE_RETURN_IF_ERROR(NumberQueued(what.project, queued, page.items));
   return page;
 }
 
 // Counts from each job of the page to the next one in the order of the queue. SQLite adds up what
 // lies between them: a walk over its rows takes several times as long. Where a job is claimed
 // meanwhile, those behind it may have the numbers of before or of after that.
-absl::Status SqliteLists::NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
+absl::Status SqliteLists::NumberQueued(const std::string& project,
+                                       const absl::flat_hash_map<int64_t, size_t>& queued,
                                        std::vector<jobs::Job>& items) {
   struct Place {
     int64_t priority;
@@ -195,12 +212,14 @@ absl::Status SqliteLists::NumberQueued(const absl::flat_hash_map<int64_t, size_t
   Place last = {.priority = kMost, .row = kMost};
   for (const Place& place : places) {
     if (place.priority < last.priority) {
-      HONE_RETURN_IF_ERROR(pass(queue_rows_.Reset().Int(last.priority).Int(last.row).Int(kMost)));
-      HONE_RETURN_IF_ERROR(pass(queue_priorities_.Reset().Int(place.priority).Int(last.priority)));
+      HONE_RETURN_IF_ERROR(
+          pass(queue_rows_.Reset().Text(project).Int(last.priority).Int(last.row).Int(kMost)));
+      HONE_RETURN_IF_ERROR(
+          pass(queue_priorities_.Reset().Text(project).Int(place.priority).Int(last.priority)));
       last = {.priority = place.priority, .row = 0};
     }
     HONE_RETURN_IF_ERROR(
-        pass(queue_rows_.Reset().Int(place.priority).Int(last.row).Int(place.row)));
+        pass(queue_rows_.Reset().Text(project).Int(place.priority).Int(last.row).Int(place.row)));
     last.row = place.row;
     items[place.item].queue_position = static_cast<int>(position);
     items[place.item].queued_before = before;
@@ -226,21 +245,23 @@ absl::StatusOr<std::vector<JobCount>> SqliteLists::Count() {
 
 absl::StatusOr<Page<v1::Model>> SqliteLists::ListModels(const struct ListModels& what) {
   connection_.BeginCall();
-  const Standing standing(models_);
-  models_.Reset()
+  Statement& list = what.project.empty() ? every_model_ : models_;
+  const Standing standing(list);
+  list.Reset()
       .Int(OrNewest(what.before_row))
       .Text(what.display_name)
       .Text(what.task)
       .Text(what.job_id)
       .Int(what.pinned.has_value() ? (*what.pinned ? 1 : 0) : -1)
-      .Int(what.limit + 1);
+      .Int(what.limit + 1)
+      .Text(what.project);
   Page<v1::Model> page;
   for (int64_t last = 0, bytes = 0;;) {
-    HONE_ASSIGN_OR_RETURN(const bool found, models_.Step());
+    HONE_ASSIGN_OR_RETURN(const bool found, list.Step());
     if (!found) {
       return page;
     }
-    HONE_ASSIGN_OR_RETURN(v1::Model model, ReadModel(models_.ColumnBytes(1)));
+    HONE_ASSIGN_OR_RETURN(v1::Model model, ReadModel(list.ColumnBytes(1), list.ColumnBytes(2)));
     model.clear_plan();
     model.mutable_evaluation()->clear_confusion();
     bytes += static_cast<int64_t>(model.ByteSizeLong());
@@ -249,7 +270,7 @@ absl::StatusOr<Page<v1::Model>> SqliteLists::ListModels(const struct ListModels&
       page.next_row = last;
       return page;
     }
-    last = models_.ColumnInt(0);
+    last = list.ColumnInt(0);
     page.items.push_back(std::move(model));
   }
 }
@@ -262,6 +283,8 @@ absl::StatusOr<std::vector<std::string>> SqliteLists::FindDamage() {
         "SELECT 'row ' || rowid || ' of ' || \"table\" || ' names a row of ' || parent || ' that "
         "is not "
         "there' FROM pragma_foreign_key_check",
+        "SELECT 'jobs/' || id || ': there is no project ' || project FROM job WHERE project NOT IN "
+        "(SELECT name FROM project)",
         "SELECT 'jobs/' || id || ': its log should have the events 1 to ' || last_sequence || ', "
         "and "
         "has ' || (SELECT count(*) FROM event WHERE job_row = job.row) || ' up to ' || "

@@ -31,16 +31,18 @@ class SqliteLists {
   // Appends what one listing finds: more than one page has room for, if there is more.
   absl::Status Collect(Statement& list, const ListJobs& what, absl::string_view state,
                        std::vector<JobRow>& rows);
-  // Sets the queue positions of `items`, given by their rows.
-  absl::Status NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
+  // Sets the queue positions of `items`, all of one project, given by their rows.
+  absl::Status NumberQueued(const std::string& project,
+                            const absl::flat_hash_map<int64_t, size_t>& queued,
                             std::vector<jobs::Job>& items);
 
   TimedConnection connection_;
   // By newest and by oldest first; of one state; with labels.
+  Statement every_, every_oldest_;  // of all projects
   Statement list_, list_oldest_, list_state_, list_state_oldest_, list_label_, list_label_oldest_;
   Statement queue_place_, queue_rows_, queue_priorities_;
   Statement count_;
-  Statement models_;
+  Statement models_, every_model_;
 };
 
 }  // namespace hone::server::store

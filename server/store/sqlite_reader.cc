@@ -19,6 +19,8 @@ absl::Status SqliteReader::Prepare() {
                                 " FROM job WHERE id = ?")},
            {&find_request_, select + "WHERE request_id = ?"},
            {&retry_, kUnfinishedRetry},
+           {&project_of_job_, "SELECT project FROM job WHERE id = ?"},
+           {&project_of_model_, "SELECT project FROM model WHERE id = ?"},
            {&events_,
             "SELECT payload FROM event WHERE job_row = (SELECT row FROM job WHERE id = ?) "
             "AND sequence > ? ORDER BY sequence LIMIT ?"},
@@ -27,7 +29,7 @@ absl::Status SqliteReader::Prepare() {
             "SELECT create_time FROM job WHERE row = (SELECT min(row) FROM job WHERE state = "
             "'QUEUED')"},
            {&removals_, "SELECT id FROM removal WHERE kind = ? ORDER BY id LIMIT ?"},
-           {&get_model_, "SELECT payload FROM model WHERE id = ?"},
+           {&get_model_, "SELECT payload, project FROM model WHERE id = ?"},
        }) {
     HONE_RETURN_IF_ERROR(statement->Prepare(connection_.get(), sql));
   }
@@ -47,10 +49,28 @@ absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
   return std::move(row.job);
 }
 
-absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::string& request_id) {
+absl::StatusOr<std::string> SqliteReader::ProjectOfJob(const std::string& id) {
+  connection_.BeginCall();
+  const Standing standing(project_of_job_);
+  HONE_ASSIGN_OR_RETURN(const bool found, project_of_job_.Reset().Text(id).Step());
+  return found ? absl::StatusOr<std::string>(project_of_job_.ColumnBytes(0))
+               : jobs::JobNotFound(id);
+}
+
+absl::StatusOr<std::string> SqliteReader::ProjectOfModel(const std::string& id) {
+  connection_.BeginCall();
+  const Standing standing(project_of_model_);
+  HONE_ASSIGN_OR_RETURN(const bool found, project_of_model_.Reset().Text(id).Step());
+  return found ? absl::StatusOr<std::string>(project_of_model_.ColumnBytes(0))
+               : jobs::ModelNotFound(id);
+}
+
+absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::string& project,
+                                                                   const std::string& request_id) {
   connection_.BeginCall();
   const Standing standing(find_request_);
-  HONE_ASSIGN_OR_RETURN(const bool found, find_request_.Reset().Text(request_id).Step());
+  HONE_ASSIGN_OR_RETURN(const bool found,
+                        find_request_.Reset().Text(RequestKey(project, request_id)).Step());
   if (!found) {
     return std::nullopt;
   }
@@ -125,7 +145,7 @@ absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
   if (!found) {
     return jobs::ModelNotFound(id);
   }
-  return ReadModel(get_model_.ColumnBytes(0));
+  return ReadModel(get_model_.ColumnBytes(0), get_model_.ColumnBytes(1));
 }
 
 }  // namespace hone::server::store

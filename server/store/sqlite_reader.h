@@ -19,7 +19,10 @@ class SqliteReader {
   static absl::StatusOr<std::unique_ptr<SqliteReader>> Open(const std::string& path);
 
   absl::StatusOr<jobs::Job> Get(const std::string& id);
-  absl::StatusOr<std::optional<jobs::Job>> FindRequest(const std::string& request_id);
+  absl::StatusOr<std::string> ProjectOfJob(const std::string& id);
+  absl::StatusOr<std::string> ProjectOfModel(const std::string& id);
+  absl::StatusOr<std::optional<jobs::Job>> FindRequest(const std::string& project,
+                                                       const std::string& request_id);
   absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id);
   absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after, int limit,
                                                     int64_t max_bytes);
@@ -33,7 +36,7 @@ class SqliteReader {
   absl::Status Prepare();
 
   TimedConnection connection_;
-  Statement get_, find_request_, retry_;
+  Statement get_, find_request_, retry_, project_of_job_, project_of_model_;
   Statement events_;
   Statement count_queued_, oldest_queued_;
   Statement removals_;

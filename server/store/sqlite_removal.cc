@@ -76,7 +76,8 @@ absl::Status SqliteStore::PrepareRemoval() {
   return Prepare({
       {&ended_, absl::StrCat("SELECT id FROM job AS old WHERE end_time > 0 AND end_time < ? AND ",
                              kUnneeded, "ORDER BY end_time LIMIT ?")},
-      {&forget_checkpoints_, "UPDATE job SET checkpoints_removed = 1 WHERE row = ?"},
+      {&forget_checkpoints_,
+       "UPDATE job SET checkpoints_removed = 1, checkpoint_bytes = 0 WHERE row = ?"},
       {&delete_, "DELETE FROM job WHERE row = ? AND state = ?"},
       {&delete_labels_, "DELETE FROM job_label WHERE job_row = ?"},
       {&to_garbage_, "INSERT INTO garbage VALUES (?)"},
@@ -107,14 +108,14 @@ absl::Status SqliteStore::PrepareRemoval() {
        "SELECT id FROM model WHERE pinned = 0 AND create_time BETWEEN 1 AND ? ORDER BY row "
        "LIMIT ?"},
       {&excess_models_,
-       "SELECT id FROM (SELECT id, row, pinned, row_number() OVER (PARTITION BY display_name "
-       "ORDER BY row DESC) AS age FROM model) WHERE age > ? AND pinned = 0 ORDER BY row LIMIT ?"},
+       "SELECT id FROM (SELECT id, row, pinned, row_number() OVER (PARTITION BY project, "
+       "display_name ORDER BY row DESC) AS age FROM model) WHERE age > ? AND pinned = 0 ORDER BY "
+       "row LIMIT ?"},
       {&excess_but_best_,
-       "SELECT id FROM (SELECT id, row, pinned, score, row_number() OVER (PARTITION BY "
-       "display_name "
-       "ORDER BY row DESC) AS age, row_number() OVER (PARTITION BY display_name ORDER BY score "
-       "DESC NULLS LAST, row DESC) AS place FROM "
-       "(SELECT id, row, pinned, display_name, model_score(payload) AS score FROM model)) "
+       "SELECT id FROM (SELECT id, row, pinned, score, row_number() OVER (PARTITION BY project, "
+       "display_name ORDER BY row DESC) AS age, row_number() OVER (PARTITION BY project, "
+       "display_name ORDER BY score DESC NULLS LAST, row DESC) AS place FROM (SELECT id, row, "
+       "pinned, project, display_name, model_score(payload) AS score FROM model)) "
        "WHERE age > ? AND (place > ? OR score IS NULL) AND pinned = 0 ORDER BY row LIMIT ?"},
       {&heavy_models_,
        "SELECT id FROM (SELECT id, row, pinned, sum(bytes) OVER (ORDER BY row DESC) AS total "

@@ -83,11 +83,16 @@ absl::string_view FolderKindName(Folder::Kind kind) {
   return "";
 }
 
-absl::StatusOr<v1::Model> ReadModel(absl::string_view bytes) {
+std::string RequestKey(absl::string_view project, absl::string_view request_id) {
+  return absl::StrCat(project, " ", request_id);
+}
+
+absl::StatusOr<v1::Model> ReadModel(absl::string_view bytes, absl::string_view project) {
   v1::Model model;
   if (!Parse(bytes, model)) {
     return absl::DataLossError("a model's row in the store is damaged");
   }
+  model.set_project(std::string(project));
   return model;
 }
 
@@ -124,6 +129,8 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   job.recoveries = static_cast<int>(integer());
   whole = Parse(bytes(), job.resolved) && whole;
   job.makes_model = std::string(bytes());
+  job.project = std::string(bytes());
+  job.created_by = std::string(bytes());
   if (!whole) {
     return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
   }

@@ -17,23 +17,25 @@ inline constexpr char kJobColumns[] =
     "job.row, id, spec, plan, threads, state, end_reason, message, attempt, failures, retries, "
     "create_time, start_time, end_time, progress, latest, evaluation, model_id, retry_of, "
     "last_sequence, request, dataset_sha256, checkpoint_step, checkpoints_removed, recoveries, "
-    "resolved, makes_model";
-inline constexpr int kJobColumnCount = 27;
+    "resolved, makes_model, project, created_by";
+inline constexpr int kJobColumnCount = 29;
 
-// How many jobs are in the queue up to this one; 0 for one that is not, or is held. For a SELECT
-// over `job`; it walks over all that are ahead.
+// How many jobs of its project are in the queue up to this one; 0 for one that is not, or is held.
+// For a SELECT over `job`; it walks over all that are ahead.
 inline constexpr char kQueuePosition[] =
     "CASE WHEN state = 'QUEUED' AND held = 0 THEN (SELECT count(*) FROM job AS ahead "
-    "WHERE ahead.state = 'QUEUED' AND ahead.held = 0 AND (ahead.priority > job.priority OR "
+    "WHERE ahead.project = job.project AND ahead.state = 'QUEUED' AND ahead.held = 0 AND "
+    "(ahead.priority > job.priority OR "
     "(ahead.priority = job.priority AND ahead.row <= job.row))) ELSE 0 END";
 
-// Milliseconds that those ahead of a job in the queue will take; NULL where one is not known, or
-// the job is held.
+// Milliseconds that those of its project ahead of a job in the queue will take; NULL where one is
+// not known, or the job is held.
 inline constexpr char kQueuedBefore[] =
     "CASE WHEN state = 'QUEUED' AND held = 1 THEN NULL "
     "WHEN state = 'QUEUED' THEN (SELECT CASE WHEN count(*) = count(expected_ms) "
     "THEN coalesce(sum(expected_ms), 0) END FROM job AS ahead "
-    "WHERE ahead.state = 'QUEUED' AND ahead.held = 0 AND (ahead.priority > job.priority OR "
+    "WHERE ahead.project = job.project AND ahead.state = 'QUEUED' AND ahead.held = 0 AND "
+    "(ahead.priority > job.priority OR "
     "(ahead.priority = job.priority AND ahead.row < job.row))) ELSE 0 END";
 
 // A job that has not ended and goes on from the checkpoints of the one with this id.
@@ -52,7 +54,11 @@ struct JobRow {
 // All but the queue position. DATA_LOSS: the row holds what no version wrote.
 absl::StatusOr<JobRow> ReadJob(const Statement& statement);
 
-absl::StatusOr<v1::Model> ReadModel(absl::string_view bytes);
+// `project`: the column, which the message does not repeat.
+absl::StatusOr<v1::Model> ReadModel(absl::string_view bytes, absl::string_view project);
+
+// As a request_id stands in its table, where it is unique among those of all projects.
+std::string RequestKey(absl::string_view project, absl::string_view request_id);
 
 // DATA_LOSS as above. A change of state that version 0.1 wrote gets its state and reason from the
 // names that it has.

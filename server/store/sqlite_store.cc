@@ -8,6 +8,7 @@
 #include "server/store/sqlite_datasets.h"
 #include "server/store/sqlite_functions.h"
 #include "server/store/sqlite_job_store.h"
+#include "server/store/sqlite_projects.h"
 #include "server/store/sqlite_sweeps.h"
 #include "server/store/sqlite_tokens.h"
 
@@ -41,8 +42,9 @@ absl::Status SqliteStore::Open(const std::string& path) {
   HONE_RETURN_IF_ERROR(PrepareUpdates());
   HONE_ASSIGN_OR_RETURN(readers_, ReaderPool<SqliteReader>::Open(path, kReaders));
   HONE_ASSIGN_OR_RETURN(lists_, ReaderPool<SqliteLists>::Open(path, kListReaders));
-  HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), path));
-  HONE_ASSIGN_OR_RETURN(sweeps_, OpenSqliteSweeps(connection_.get(), path));
+  HONE_ASSIGN_OR_RETURN(projects_, OpenSqliteProjects(connection_.get(), path));
+  HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), *projects_, path));
+  HONE_ASSIGN_OR_RETURN(sweeps_, OpenSqliteSweeps(connection_.get(), *projects_, path));
   HONE_ASSIGN_OR_RETURN(tokens_, OpenSqliteTokens(connection_.get(), path));
   return absl::OkStatus();
 }
@@ -52,7 +54,7 @@ absl::Status SqliteStore::Open(const std::string& path) {
 absl::Status SqliteStore::CheckTables() {
   for (const char* table :
        {"meta", "job", "job_label", "garbage", "model", "dataset", "dataset_use", "upload",
-        "removal", "validation", "sweep", "sweep_trial", "token"}) {
+        "removal", "validation", "sweep", "sweep_trial", "token", "project"}) {
     Statement check;
     HONE_RETURN_IF_ERROR(
         check.Prepare(connection_.get(), absl::StrCat("PRAGMA quick_check('", table, "')")));

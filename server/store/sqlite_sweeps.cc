@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "server/jobs/reason.h"
@@ -19,7 +20,7 @@ namespace hone::server::store {
 namespace {
 
 constexpr char kPrefix[] = "sweeps/";
-constexpr char kColumns[] = "SELECT row, payload, sent FROM sweep ";
+constexpr char kColumns[] = "SELECT row, payload, sent, project FROM sweep ";
 
 struct SweepRow {
   int64_t row = 0;
@@ -31,11 +32,6 @@ std::string NameOf(v1::Sweep::State state) { return v1::Sweep::State_Name(state)
 
 bool HasEnded(v1::Sweep::State state) {
   return state != v1::Sweep::RUNNING && state != v1::Sweep::STOPPING;
-}
-
-absl::Status NotFound(absl::string_view id) {
-  return jobs::WithReason(absl::NotFoundError(absl::StrCat("there is no sweep ", SweepName(id))),
-                          jobs::reason::kSweepNotFound);
 }
 
 template <typename Message>
@@ -55,6 +51,7 @@ absl::StatusOr<std::optional<SweepRow>> One(Statement& statement) {
     row->row = statement.ColumnInt(0);
     HONE_RETURN_IF_ERROR(Parse(statement.ColumnBytes(1), row->sweep));
     row->sent = std::string(statement.ColumnBytes(2));
+    row->sweep.set_project(std::string(statement.ColumnBytes(3)));
   }
   return row;
 }
@@ -89,6 +86,7 @@ absl::Status OtherRequest(const std::string& request_id, const v1::Sweep& sweep)
 
 class SqliteSweeps final : public SweepStore {
  public:
+  explicit SqliteSweeps(ProjectStore& projects) : projects_(projects) {}
   absl::Status Open(sqlite3* writer, const std::string& path);
 
   absl::StatusOr<v1::Sweep> Insert(const NewSweep& sweep) override;
@@ -96,7 +94,9 @@ class SqliteSweeps final : public SweepStore {
                                    absl::FunctionRef<absl::Status(v1::Sweep&)> change) override;
   absl::Status Delete(const std::string& id) override;
   absl::StatusOr<v1::Sweep> Get(const std::string& id) const override;
-  absl::StatusOr<std::optional<v1::Sweep>> FindRequest(const std::string& request_id,
+  absl::StatusOr<std::string> ProjectOf(const std::string& id) const override;
+  absl::StatusOr<std::optional<v1::Sweep>> FindRequest(const std::string& project,
+                                                       const std::string& request_id,
                                                        const v1::SweepSpec& sent) const override;
   absl::StatusOr<Page<v1::Sweep>> List(const ListSweeps& what) const override;
   absl::StatusOr<std::vector<std::string>> Unfinished() const override;
@@ -107,12 +107,13 @@ class SqliteSweeps final : public SweepStore {
   // Runs `body`; where it fails, nothing of it stays.
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
 
+  ProjectStore& projects_;
   sqlite3* writer_ = nullptr;
   Statement load_, load_request_, load_trials_, insert_, put_trial_, update_, delete_;
 
   mutable std::mutex mutex_;  // guards all below
   Connection reader_;
-  mutable Statement get_, get_trials_, find_request_, list_, unfinished_, count_;
+  mutable Statement get_, get_trials_, project_of_, find_request_, list_, unfinished_, count_;
 };
 
 absl::Status SqliteSweeps::Open(sqlite3* writer, const std::string& path) {
@@ -123,7 +124,9 @@ absl::Status SqliteSweeps::Open(sqlite3* writer, const std::string& path) {
   HONE_RETURN_IF_ERROR(load_request_.Prepare(writer, select + "WHERE request_id = ?"));
   HONE_RETURN_IF_ERROR(load_trials_.Prepare(writer, trials));
   HONE_RETURN_IF_ERROR(insert_.Prepare(
-      writer, "INSERT INTO sweep (id, request_id, sent, state, payload) VALUES (?, ?, ?, ?, ?)"));
+      writer,
+      "INSERT INTO sweep (id, request_id, sent, state, payload, project) VALUES (?, ?, ?, "
+      "?, ?, ?)"));
   HONE_RETURN_IF_ERROR(
       put_trial_.Prepare(writer, "INSERT OR REPLACE INTO sweep_trial VALUES (?, ?, ?)"));
   HONE_RETURN_IF_ERROR(
@@ -133,8 +136,12 @@ absl::Status SqliteSweeps::Open(sqlite3* writer, const std::string& path) {
   HONE_RETURN_IF_ERROR(get_.Prepare(reader_.get(), select + "WHERE id = ?"));
   HONE_RETURN_IF_ERROR(get_trials_.Prepare(reader_.get(), trials));
   HONE_RETURN_IF_ERROR(find_request_.Prepare(reader_.get(), select + "WHERE request_id = ?"));
-  HONE_RETURN_IF_ERROR(list_.Prepare(
-      reader_.get(), "SELECT row, payload, state FROM sweep WHERE row < ? ORDER BY row DESC"));
+  HONE_RETURN_IF_ERROR(
+      list_.Prepare(reader_.get(),
+                    "SELECT row, payload, state, project FROM sweep INDEXED BY sweep_by_project "
+                    "WHERE row < ? AND project = ? ORDER BY row DESC"));
+  HONE_RETURN_IF_ERROR(
+      project_of_.Prepare(reader_.get(), "SELECT project FROM sweep WHERE id = ?"));
   HONE_RETURN_IF_ERROR(unfinished_.Prepare(
       reader_.get(), "SELECT id FROM sweep WHERE state IN ('RUNNING', 'STOPPING') ORDER BY row"));
   return count_.Prepare(reader_.get(), "SELECT state, count(*) FROM sweep GROUP BY state");
@@ -154,9 +161,11 @@ absl::Status SqliteSweeps::Atomically(absl::FunctionRef<absl::Status()> body) {
 }
 
 absl::StatusOr<v1::Sweep> SqliteSweeps::Insert(const NewSweep& sweep) {
+  const std::string project =
+      sweep.sweep.project().empty() ? jobs::kDefaultProject : sweep.sweep.project();
   if (!sweep.request_id.empty()) {
     HONE_ASSIGN_OR_RETURN(std::optional<SweepRow> known,
-                          One(load_request_.Reset().Text(sweep.request_id)));
+                          One(load_request_.Reset().Text(RequestKey(project, sweep.request_id))));
     if (known.has_value()) {
       if (!SameRequest(known->sent, sweep.sent)) {
         return OtherRequest(sweep.request_id, known->sweep);
@@ -169,11 +178,13 @@ absl::StatusOr<v1::Sweep> SqliteSweeps::Insert(const NewSweep& sweep) {
   v1::Sweep alone = sweep.sweep;
   alone.clear_trials();
   const absl::Status inserted = Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(projects_.Ensure(project, absl::Now()));
     insert_.Reset().Text(id);
-    sweep.request_id.empty() ? insert_.Null() : insert_.Text(sweep.request_id);
+    sweep.request_id.empty() ? insert_.Null() : insert_.Text(RequestKey(project, sweep.request_id));
     HONE_RETURN_IF_ERROR(insert_.Blob(Serialize(sweep.sent))
                              .Text(NameOf(alone.state()))
                              .Blob(Serialize(alone))
+                             .Text(project)
                              .Run());
     const int64_t row = sqlite3_last_insert_rowid(writer_);
     for (const v1::Trial& trial : sweep.sweep.trials()) {
@@ -207,7 +218,7 @@ absl::StatusOr<v1::Sweep> SqliteSweeps::Change(const std::string& id,
                                                absl::FunctionRef<absl::Status(v1::Sweep&)> change) {
   HONE_ASSIGN_OR_RETURN(std::optional<SweepRow> row, One(load_.Reset().Text(id)));
   if (!row.has_value()) {
-    return NotFound(id);
+    return SweepNotFound(id);
   }
   HONE_RETURN_IF_ERROR(AddTrials(load_trials_, *row));
   v1::Sweep after = row->sweep;
@@ -219,7 +230,7 @@ absl::StatusOr<v1::Sweep> SqliteSweeps::Change(const std::string& id,
 absl::Status SqliteSweeps::Delete(const std::string& id) {
   HONE_ASSIGN_OR_RETURN(const std::optional<SweepRow> row, One(load_.Reset().Text(id)));
   if (!row.has_value()) {
-    return NotFound(id);
+    return SweepNotFound(id);
   }
   if (!HasEnded(row->sweep.state())) {
     return jobs::WithReason(absl::FailedPreconditionError(
@@ -234,16 +245,24 @@ absl::StatusOr<v1::Sweep> SqliteSweeps::Get(const std::string& id) const {
   const std::lock_guard lock(mutex_);
   HONE_ASSIGN_OR_RETURN(std::optional<SweepRow> row, One(get_.Reset().Text(id)));
   if (!row.has_value()) {
-    return NotFound(id);
+    return SweepNotFound(id);
   }
   HONE_RETURN_IF_ERROR(AddTrials(get_trials_, *row));
   return std::move(row->sweep);
 }
 
-absl::StatusOr<std::optional<v1::Sweep>> SqliteSweeps::FindRequest(
-    const std::string& request_id, const v1::SweepSpec& sent) const {
+absl::StatusOr<std::string> SqliteSweeps::ProjectOf(const std::string& id) const {
   const std::lock_guard lock(mutex_);
-  HONE_ASSIGN_OR_RETURN(std::optional<SweepRow> row, One(find_request_.Reset().Text(request_id)));
+  const Standing standing(project_of_);
+  HONE_ASSIGN_OR_RETURN(const bool found, project_of_.Reset().Text(id).Step());
+  return found ? absl::StatusOr<std::string>(project_of_.ColumnBytes(0)) : SweepNotFound(id);
+}
+
+absl::StatusOr<std::optional<v1::Sweep>> SqliteSweeps::FindRequest(
+    const std::string& project, const std::string& request_id, const v1::SweepSpec& sent) const {
+  const std::lock_guard lock(mutex_);
+  HONE_ASSIGN_OR_RETURN(std::optional<SweepRow> row,
+                        One(find_request_.Reset().Text(RequestKey(project, request_id))));
   if (!row.has_value()) {
     return std::nullopt;
   }
@@ -258,7 +277,9 @@ absl::StatusOr<Page<v1::Sweep>> SqliteSweeps::List(const ListSweeps& what) const
   const std::lock_guard lock(mutex_);
   Page<v1::Sweep> page;
   const Standing standing(list_);
-  list_.Reset().Int(what.before_row == 0 ? std::numeric_limits<int64_t>::max() : what.before_row);
+  list_.Reset()
+      .Int(what.before_row == 0 ? std::numeric_limits<int64_t>::max() : what.before_row)
+      .Text(what.project);
   int64_t last = 0;
   for (;;) {
     HONE_ASSIGN_OR_RETURN(const bool found, list_.Step());
@@ -276,6 +297,7 @@ absl::StatusOr<Page<v1::Sweep>> SqliteSweeps::List(const ListSweeps& what) const
     }
     v1::Sweep& sweep = page.items.emplace_back();
     HONE_RETURN_IF_ERROR(Parse(list_.ColumnBytes(1), sweep));
+    sweep.set_project(std::string(list_.ColumnBytes(3)));
     sweep.mutable_spec()->clear_job();
     last = list_.ColumnInt(0);
   }
@@ -313,6 +335,11 @@ absl::StatusOr<std::vector<std::pair<v1::Sweep::State, int64_t>>> SqliteSweeps::
 
 std::string SweepName(absl::string_view id) { return absl::StrCat(kPrefix, id); }
 
+absl::Status SweepNotFound(absl::string_view id) {
+  return jobs::WithReason(absl::NotFoundError(absl::StrCat("there is no sweep ", SweepName(id))),
+                          jobs::reason::kSweepNotFound);
+}
+
 absl::StatusOr<std::string> SweepId(absl::string_view name) {
   absl::string_view id = name;
   const bool well_formed = absl::ConsumePrefix(&id, kPrefix) && !id.empty() && id.size() <= 64 &&
@@ -328,8 +355,9 @@ absl::StatusOr<std::string> SweepId(absl::string_view name) {
 }
 
 absl::StatusOr<std::unique_ptr<SweepStore>> OpenSqliteSweeps(sqlite3* writer,
+                                                             ProjectStore& projects,
                                                              const std::string& path) {
-  auto sweeps = std::make_unique<SqliteSweeps>();
+  auto sweeps = std::make_unique<SqliteSweeps>(projects);
   HONE_RETURN_IF_ERROR(sweeps->Open(writer, path));
   return sweeps;
 }

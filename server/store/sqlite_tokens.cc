@@ -39,6 +39,8 @@ class SqliteTokens final : public TokenStore {
   absl::Status Open(sqlite3* writer, const std::string& path) {
     HONE_RETURN_IF_ERROR(count_.Prepare(writer, "SELECT count(*) FROM token"));
     HONE_RETURN_IF_ERROR(
+        forget_.Prepare(writer, "DELETE FROM token WHERE revoke_time < ?1 OR expire_time < ?1"));
+    HONE_RETURN_IF_ERROR(
         load_.Prepare(writer, absl::StrCat(kTokenColumns, "WHERE id = ? AND revoke_time IS NULL")));
     HONE_RETURN_IF_ERROR(insert_.Prepare(
         writer,
@@ -52,6 +54,7 @@ class SqliteTokens final : public TokenStore {
   }
 
   absl::Status Insert(const Token& token) override {
+    HONE_RETURN_IF_ERROR(forget_.Reset().Int(ToNanos(token.created - kKept)).Run());
     HONE_ASSIGN_OR_RETURN(const std::optional<Token> known, Load(token.id));
     if (known.has_value()) {
       return absl::AlreadyExistsError(absl::StrCat("there is a token ", TokenName(token.id),
@@ -108,7 +111,7 @@ class SqliteTokens final : public TokenStore {
     return found ? std::optional(ReadTokenRow(load_)) : std::nullopt;
   }
 
-  Statement count_, load_, insert_, revoke_, use_;  // the writer's
+  Statement count_, forget_, load_, insert_, revoke_, use_;  // the writer's
 
   mutable std::mutex mutex_;  // guards all below
   Connection reader_;

@@ -13,7 +13,7 @@ namespace hone::server::store {
 absl::Status SqliteStore::PrepareUpdates() {
   return Prepare({
       {&update_job_, "UPDATE job SET resolved = ?, priority = ? WHERE row = ?"},
-      {&load_model_, "SELECT payload FROM model WHERE id = ?"},
+      {&load_model_, "SELECT payload, project FROM model WHERE id = ?"},
       {&update_model_, "UPDATE model SET display_name = ?, pinned = ?, payload = ? WHERE id = ?"},
   });
 }
@@ -52,8 +52,12 @@ absl::StatusOr<jobs::Job> SqliteStore::UpdateJob(const std::string& id, const Jo
 absl::Status SqliteStore::AddModel(const v1::Model& model) {
   const int64_t nanos =
       google::protobuf::util::TimeUtil::TimestampToNanoseconds(model.create_time());
-  return Atomically(
-      [&] { return InsertModel(model, /*job_row=*/0, /*job_id=*/"", absl::FromUnixNanos(nanos)); });
+  return Atomically([&]() -> absl::Status {
+    const absl::Time made = absl::FromUnixNanos(nanos);
+    const std::string project = model.project().empty() ? jobs::kDefaultProject : model.project();
+    HONE_RETURN_IF_ERROR(projects_->Ensure(project, made));
+    return InsertModel(model, project, /*job_row=*/0, /*job_id=*/"", made);
+  });
 }
 
 absl::StatusOr<v1::Model> SqliteStore::UpdateModel(const std::string& id,
@@ -63,7 +67,8 @@ absl::StatusOr<v1::Model> SqliteStore::UpdateModel(const std::string& id,
   if (!found) {
     return jobs::ModelNotFound(id);
   }
-  HONE_ASSIGN_OR_RETURN(v1::Model model, ReadModel(load_model_.ColumnBytes(0)));
+  HONE_ASSIGN_OR_RETURN(v1::Model model,
+                        ReadModel(load_model_.ColumnBytes(0), load_model_.ColumnBytes(1)));
   load_model_.Reset();
   model.set_display_name(update.display_name.value_or(model.display_name()));
   model.set_pinned(update.pinned.value_or(model.pinned()));

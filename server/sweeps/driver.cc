@@ -248,6 +248,8 @@ void Driver::Begin(const std::string& id, const v1::Sweep& sweep, int number) {
   };
   Submission submission{
       .spec = *std::move(job),
+      .project = sweep.project(),
+      .created_by = sweep.created_by(),
       .request_id = absl::StrCat("sweep-", id, "-", number, "-", rung, from_start ? "-anew" : ""),
       .before =
           [id, still_waits](store::JobStore& store) {

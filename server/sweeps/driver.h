@@ -23,8 +23,10 @@ namespace hone::server::sweeps {
 // A trial's job on its way into the queue.
 struct Submission {
   v1::JobSpec spec;
-  std::string request_id;     // made of the sweep, the trial and its rung
-  std::string retry_of = "";  // id of the job whose checkpoints it begins with
+  std::string project = jobs::kDefaultProject;
+  std::string created_by = "";  // as in jobs::Job
+  std::string request_id;       // made of the sweep, the trial and its rung
+  std::string retry_of = "";    // id of the job whose checkpoints it begins with
   // In the transaction that stores the job: ABORTED, where the trial is not to begin any more; then
   // the trial is said to run as this job.
   std::function<absl::Status(store::JobStore&)> before;

@@ -27,6 +27,7 @@
 #include "server/access/tokens.h"
 #include "server/artifacts/control_socket.h"
 #include "server/artifacts/data_directory.h"
+#include "server/command_line/parse.h"
 #include "server/store/job_store.h"
 #include "server/store/sqlite_store.h"
 
@@ -227,7 +228,8 @@ int Main(int argc, const char* const* argv) {
       ->required()
       ->check(CLI::IsMember(roles));
   create.add_option("--project", wanted.project,
-                    "Kept with the token; what it may reach does not depend on it yet");
+                    "In which its holder works; '*': in any, which each call names; default: "
+                    "default");
   create
       .add_option("--expires", lifetime,
                   "After what time it counts no more: 90d, 12h; default: never")
@@ -240,10 +242,8 @@ int Main(int argc, const char* const* argv) {
   for (CLI::App* command : {&create, &list, &revoke}) {
     command->fallthrough();
   }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+  if (const std::optional<int> exit = command_line::Parse(app, argc, argv); exit.has_value()) {
+    return *exit;
   }
   const auto run = [&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Keeper> keeper,

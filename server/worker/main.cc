@@ -19,6 +19,7 @@
 #include "engine/base/files.h"
 #include "engine/base/memory_error.h"
 #include "engine/base/status.h"
+#include "engine/base/traceparent.h"
 #include "server/worker/confine.h"
 #include "server/worker/failure.h"
 #include "server/worker/modes.h"
@@ -146,6 +147,13 @@ int Main(int argc, char** argv) {
     return 2;
   }
   SetUpProcess(niceness);
+  // What follows in its log, such as a library's last words, belongs to this trace.
+  const char* const traceparent = std::getenv("TRACEPARENT");
+  if (const absl::string_view trace = TraceIdOf(traceparent == nullptr ? "" : traceparent);
+      !trace.empty()) {
+    std::fprintf(stderr, "msg=\"worker started\" mode=%s trace_id=%.*s\n", argv[1],
+                 static_cast<int>(trace.size()), trace.data());
+  }
   v1::WorkerRequest request;
   const absl::Status prepared = Prepare(argv[3], request);
   FrameWriter writer(worker_process::kEventFd);

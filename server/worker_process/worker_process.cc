@@ -275,9 +275,11 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
   if (options.nice != 0) {
     arguments.insert(arguments.end(), {"--nice", absl::StrCat(options.nice)});
   }
-  HONE_ASSIGN_OR_RETURN(
-      const pid_t pid,
-      plan.Spawn(arguments, WorkerEnvironment(request.threads(), MayDownload(request))));
+  std::vector<std::string> environment = WorkerEnvironment(request.threads(), MayDownload(request));
+  if (!options.traceparent.empty()) {
+    environment.push_back(absl::StrCat("TRACEPARENT=", options.traceparent));
+  }
+  HONE_ASSIGN_OR_RETURN(const pid_t pid, plan.Spawn(arguments, environment));
   // A worker that reads no more must not hold us up.
   fcntl(alive.write.get(), F_SETFL, O_NONBLOCK);
   return std::unique_ptr<WorkerProcess>(

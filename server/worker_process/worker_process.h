@@ -33,6 +33,7 @@ struct StartOptions {
   std::string request_path;  // where the request is written for it
   std::string output_path;  // what it writes to stdout and stderr is appended here; "": thrown away
   int nice = 0;             // how far it gives way to other processes
+  std::string traceparent = "";  // TRACEPARENT in its environment; "": none
 };
 
 // How a process ended.

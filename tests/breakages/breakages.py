@@ -99,8 +99,7 @@ add(4, "retry-threads", "seen 3: RetryJob copies threads unchecked", "server/rpc
     "if (jobs::ThreadsOf(old.spec) > deps.config.threads) {", "if (jobs::ThreadsOf(old.spec) > 1000 * deps.config.threads) {",
     RPC, "FewerThreadsTest.ARetryThatAsksForMoreThreadsThanThereAreIsRefused")
 add(4, "starvation", "2: small jobs overtake a large one for ever", "server/store/sqlite_queue.cc",
-    '"NOT (not_before BETWEEN ?1 AND ?2) ORDER BY priority DESC, row LIMIT 1"',
-    '"NOT (not_before BETWEEN ?1 AND ?2) ORDER BY threads, priority DESC, row LIMIT 1"',
+    '"ORDER BY priority DESC, row LIMIT 1"', '"ORDER BY threads, priority DESC, row LIMIT 1"',
     STORE, "*AJobThatWaitsForThreadsIsNotOvertaken*")
 
 # 3: a job that takes the server down
@@ -295,14 +294,15 @@ add(2, "job-removed-by-the-writer", "the store's writer removes the folders of a
     RPC, "SlowRemovalTest.NobodyWaitsForTheFilesOfAJobThatIsDeleted")
 add(3, "data-set-removed-by-grpc", "gRPC's threads remove the files of data sets that are deleted", "server/rpc/datasets.cc",
     "  OnExecutor<v1::DeleteDatasetResponse>(\n"
-    "      deps, done, [&deps, request]() -> absl::StatusOr<v1::DeleteDatasetResponse> {\n"
+    "      deps, done,\n"
+    "      [&deps, request, project = caller.project]() -> absl::StatusOr<v1::DeleteDatasetResponse> {\n"
     "        HONE_ASSIGN_OR_RETURN(const std::string id, datasets::DatasetId(request.name()));\n"
-    "        HONE_RETURN_IF_ERROR(deps.datasets.Delete(id, request.force()));\n"
+    "        HONE_RETURN_IF_ERROR(deps.datasets.Delete(project, id, request.force()));\n"
     "        return v1::DeleteDatasetResponse();\n"
     "      });\n",
-    "  const auto work = [&deps, &request]() -> absl::StatusOr<v1::DeleteDatasetResponse> {\n"
+    "  const auto work = [&]() -> absl::StatusOr<v1::DeleteDatasetResponse> {\n"
     "    HONE_ASSIGN_OR_RETURN(const std::string id, datasets::DatasetId(request.name()));\n"
-    "    HONE_RETURN_IF_ERROR(deps.datasets.Delete(id, request.force()));\n"
+    "    HONE_RETURN_IF_ERROR(deps.datasets.Delete(caller.project, id, request.force()));\n"
     "    return v1::DeleteDatasetResponse();\n"
     "  };\n"
     "  done(work());\n",
@@ -310,6 +310,18 @@ add(3, "data-set-removed-by-grpc", "gRPC's threads remove the files of data sets
 add(4, "doctor-says-mended", "doctor says that it mended what it could not remove", "server/doctor/doctor.cc",
     "      mended = mend && status.ok();\n", "      mended = mend;\n",
     "server_doctor_test", "DoctorTest.WhatCannotBeMendedIsNotSaidToBe")
+
+# Projects.
+add(1, "turn-of-the-absent", "who was away saves up turns and has the machine alone when it is back", "server/store/fair_queue.h",
+    "return std::max(served, contender.used + contender.running / contender.weight);",
+    "return contender.used + contender.running / contender.weight + 0 * served;",
+    STORE, "*WhoWasAwayGetsNoMoreThanItsPartWhenItIsBack*")
+add(2, "another-projects-job", "a name of another project's leads to it", "server/rpc/admit.cc",
+    "*project == caller.project ? absl::OkStatus()", "!project->empty() ? absl::OkStatus()",
+    RPC, "RpcProjectsTest.AJobOfAnotherProjectIsAnsweredAsOneThatDoesNotExist")
+add(3, "bytes-for-their-sha256", "who names a SHA-256 gets the bytes that another project has sent", "server/store/sqlite_datasets.cc",
+    "AND bytes = ? AND project = ? LIMIT 1", "AND bytes = ? AND ? != '' LIMIT 1",
+    STORE, "*NobodyGetsAnothersBytesForTheirSha256*")
 
 # What ctest runs needs these.
 OF_CTEST = {"ctest:e2e_rpc_matrix": ["honed", "hone-worker", "descriptors"]}

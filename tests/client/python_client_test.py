@@ -210,6 +210,15 @@ class TheLine(Fake):
             hone.Client(address, token="secret").close()
         hone.Client("example.com", token="secret", tls=True).close()
 
+    def test_the_project_is_named_in_every_call_where_one_is_given(self):
+        server = self.server(**self.INFO)
+        self.client(server, project="vision").server_info()
+        self.assertEqual(server.metadata[-1]["hone-project"], "vision")
+        self.client(server).server_info()
+        self.assertNotIn("hone-project", server.metadata[-1])
+        with self.assertRaisesRegex(ValueError, "project"):
+            hone.Client("localhost", project="a b")
+
     def test_a_token_that_cannot_be_one_is_refused_and_never_shown(self):
         for token in ("secret\n", "sec ret", "secr\u00e9t"):
             with self.subTest(token=token), self.assertRaisesRegex(ValueError, "printable ASCII") as raised:

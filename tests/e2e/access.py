@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Who may call what: every RPC of every service × {no token, an unknown one, one past its time, a revoked one, one of a role that is too low, one of
-the least role}. The list of RPCs comes from the descriptors, and what each needs from the table below, so a new one without an entry fails.
+the least role, one of another project}. The list of RPCs comes from the descriptors, and what each needs from the table below, so a new one without an entry fails.
 
     access.py BIN DESCRIPTORS
 """
 import argparse
+import hashlib
 import os
 import pathlib
 import stat
@@ -26,12 +27,24 @@ from wire import Wire  # noqa: E402
 ROLES = ("viewer", "submitter", "operator", "admin")
 LEAST = {
     "viewer": """GetJob ListJobs WatchJob GetMetricHistory ListArtifacts DownloadArtifact GetServerInfo ListModels GetModel DownloadModel GetDataset
-                 ListDatasets GetDatasetValidation GetSweep ListSweeps WatchSweep""",
+                 ListDatasets GetDatasetValidation GetSweep ListSweeps WatchSweep GetProject""",
     "submitter": """CreateJob CancelJob PauseJob ResumeJob RetryJob UpdateJob CreateSweep CancelSweep BeginUpload UploadDataset ValidateDataset
                     ImportModel Predict Generate""",
     "operator": "DeleteJob DeleteModel UpdateModel DeleteDataset DeleteSweep",
-    "admin": "CreateToken ListTokens RevokeToken",
+    "admin": "CreateToken ListTokens RevokeToken ListProjects UpdateProject",
 }
+# Calls about one thing, by the field that names it: in another project they are answered as calls about what does not exist.
+ABOUT = {
+    "job": "GetJob WatchJob GetMetricHistory ListArtifacts DownloadArtifact CancelJob PauseJob ResumeJob RetryJob UpdateJob DeleteJob",
+    "model": "GetModel DownloadModel Predict Generate DeleteModel UpdateModel",
+    "dataset": "GetDataset GetDatasetValidation ValidateDataset DeleteDataset ImportModel",
+    "sweep": "GetSweep WatchSweep CancelSweep DeleteSweep",
+    "project": "GetProject",
+}
+THING_OF = {rpc: thing for thing, rpcs in ABOUT.items() for rpc in rpcs.split()}
+LISTS = {"ListJobs": "jobs", "ListModels": "models", "ListDatasets": "datasets", "ListSweeps": "sweeps"}
+# What makes something, is about the whole server, or is for admins, who look after all projects.
+OTHERS = "CreateJob CreateSweep BeginUpload UploadDataset GetServerInfo CreateToken ListTokens RevokeToken ListProjects UpdateProject".split()
 ROLE_OF = {rpc: role for role, rpcs in LEAST.items() for rpc in rpcs.split()}
 
 
@@ -170,7 +183,8 @@ class Calls(unittest.TestCase):
         self.end(self.start("GetServerInfo", "wrong"))
         self.assertEqual(page("/metrics")[0], 401)
         self.assertEqual(page("/metrics", self.revoked)[0], 401)
-        status, metrics = page("/metrics", self.tokens["viewer"])
+        self.assertEqual(page("/metrics", self.tokens["operator"])[0], 403, "it tells of all projects")
+        status, metrics = page("/metrics", create(self.data, "prometheus", "viewer", "--project", "*"))
         self.assertEqual(status, 200)
         self.assertRegex(metrics, r'hone_callers_refused_total{reason="unknown"} [1-9]')
         self.assertEqual(page("/healthz"), (200, "ok\n"))
@@ -185,6 +199,167 @@ class Calls(unittest.TestCase):
         log = texts[0].decode()
         self.assertIn("a caller is not known", log)
         self.assertIn("caller=token:admin", log)
+
+
+class Projects(unittest.TestCase):
+    """Two projects on one server; `mine` has one of everything, `theirs` asks for it."""
+
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory(prefix="hone-projects-")
+        cls.addClassCleanup(temporary.cleanup)
+        cls.folder = pathlib.Path(temporary.name)
+        cls.data = cls.folder / "data"
+        cls.wire = Wire(OPTIONS.descriptors)
+        cls.server = Honed(OPTIONS.bin / "honed", cls.folder, "--data-mirror", write_mirror(cls.folder / "mirror"))
+        cls.addClassCleanup(cls.server.stop)
+        cls.channel = grpc.insecure_channel(cls.server.address)
+        cls.addClassCleanup(cls.channel.close)
+        cls.mine = create(cls.data, "mine", "operator", "--project", "mine")
+        cls.theirs = create(cls.data, "theirs", "operator", "--project", "theirs")
+        cls.job = cls.call("CreateJob", cls.mine, cls.job_request(request_id="once"))
+        for _ in cls.stream("WatchJob", cls.mine, cls.wire.message("WatchJobRequest")(name=cls.job.name)):
+            pass
+        job = cls.call("GetJob", cls.mine, cls.wire.message("GetJobRequest")(name=cls.job.name))
+        assert job.model, job.message
+        cls.upload(cls.mine, b"a,b\n1,2\n")
+        sweep = cls.wire.message("CreateSweepRequest")()
+        sweep.spec.job.CopyFrom(cls.job_request().spec)
+        sweep.spec.display_name = "search"
+        axis = sweep.spec.axes.add()
+        axis.field = "training.seed"
+        axis.values.extend(["1", "2"])
+        sweep.spec.objective.metric = "validation_loss"
+        cls.sweep = cls.call("CreateSweep", cls.mine, sweep)
+        cls.names = {"job": job.name, "model": job.model, "dataset": "datasets/table", "sweep": cls.sweep.name, "project": "projects/mine"}
+
+    @classmethod
+    def job_request(cls, **options):
+        request = cls.wire.message("CreateJobRequest")(**options)
+        request.spec.display_name = "wine"
+        request.spec.classification.SetInParent()
+        request.spec.data.dataset = "wine"
+        request.spec.model.layers.add().dense.units = 3
+        request.spec.training.epochs = 1
+        return request
+
+    @classmethod
+    def metadata(cls, token):
+        return [("authorization", f"Bearer {token}")]
+
+    @classmethod
+    def call(cls, rpc, token, request):
+        return cls.wire.stub(cls.channel, rpc)(request, metadata=cls.metadata(token), timeout=LONGEST_SECONDS)
+
+    stream = call
+
+    @classmethod
+    def header(cls, content):
+        header = cls.wire.message("UploadHeader")(dataset_id="table", bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        header.format = header.DESCRIPTOR.fields_by_name["format"].enum_type.values_by_name["CSV"].number
+        return header
+
+    @classmethod
+    def upload(cls, token, content):
+        message = cls.wire.message("UploadDatasetRequest")
+        return cls.call("UploadDataset", token, iter([message(header=cls.header(content)), message(chunk=content)]))
+
+    def request(self, rpc, name):
+        method = next(method for _, method in self.wire.methods() if method.name == rpc)
+        request = self.wire.factory.GetPrototype(method.input_type)()
+        if rpc in ("UpdateJob", "UpdateModel"):
+            getattr(request, rpc[len("Update"):].lower()).name = name
+            request.update_mask.paths.append("display_name")
+        elif rpc == "ImportModel":
+            request.dataset = name
+        else:
+            request.name = name
+        if rpc == "DownloadArtifact":
+            request.path = "x"
+        if rpc == "Generate":
+            request.drawings.count = 1
+        if rpc == "Predict":
+            request.inputs.add().record.SetInParent()
+        return request
+
+    def error(self, rpc, token, request):
+        method = next(method for _, method in self.wire.methods() if method.name == rpc)
+        try:
+            answer = self.call(rpc, token, request)
+            if self.wire.streams(method)[1]:
+                list(answer)
+        except grpc.RpcError as error:
+            return error.code(), error.details(), dict(error.trailing_metadata()).get("grpc-status-details-bin")
+        return None
+
+    def test_every_rpc_is_of_a_kind_that_is_tried_here(self):
+        self.assertEqual(sorted([*THING_OF, *LISTS, *OTHERS]), sorted(method.name for _, method in self.wire.methods()))
+
+    def test_what_another_project_has_is_answered_as_what_does_not_exist(self):
+        for rpc, thing in THING_OF.items():
+            with self.subTest(rpc=rpc):
+                name = self.names[thing]
+                nobodys = name.split("/")[0] + "/" + "z" * len(name.split("/")[1])
+                theirs, missing = (self.error(rpc, self.theirs, self.request(rpc, asked)) for asked in (name, nobodys))
+                self.assertEqual(missing[0], Code.NOT_FOUND, missing)
+                self.assertEqual(theirs, (missing[0], missing[1].replace(nobodys, name), missing[2].replace(nobodys.encode(), name.encode())))
+
+    def test_lists_have_nothing_of_another_project(self):
+        for rpc, field in LISTS.items():
+            with self.subTest(rpc=rpc):
+                empty = self.wire.factory.GetPrototype(next(method for _, method in self.wire.methods() if method.name == rpc).input_type)()
+                self.assertEqual(len(getattr(self.call(rpc, self.theirs, empty), field)), 0)
+                mine = getattr(self.call(rpc, self.mine, empty), field)
+                self.assertGreater(len(mine), 0)
+                self.assertEqual({one.project for one in mine}, {"mine"})
+
+    def test_the_same_request_id_and_data_set_id_are_free_in_another_project(self):
+        other = self.call("CreateJob", self.theirs, self.job_request(request_id="once"))
+        self.assertNotEqual(other.name, self.job.name)
+        self.assertEqual((other.project, other.created_by), ("theirs", "token:theirs"))
+        begun = self.call("BeginUpload", self.theirs, self.wire.message("BeginUploadRequest")(header=self.header(b"a,b\n1,2\n")))
+        self.assertEqual((begun.offset, begun.HasField("dataset")), (0, False), "the bytes are not to be had for their SHA-256")
+        self.call("DeleteJob", self.theirs, self.wire.message("DeleteJobRequest")(name=self.ended(other)))
+
+    def ended(self, job):
+        for _ in self.stream("WatchJob", self.theirs, self.wire.message("WatchJobRequest")(name=job.name)):
+            pass
+        return job.name
+
+    def test_a_job_begins_with_no_model_of_another_project(self):
+        request = self.job_request()
+        request.spec.model.Clear()
+        request.spec.model.pretrained.model = self.names["model"]
+        self.assertEqual(self.error("CreateJob", self.theirs, request)[0], Code.NOT_FOUND)
+
+    def test_a_token_of_one_project_names_no_other(self):
+        stub = self.wire.stub(self.channel, "ListJobs")
+        for project, code in (("mine", Code.PERMISSION_DENIED), ("nobody", Code.PERMISSION_DENIED), ("a b", Code.INVALID_ARGUMENT)):
+            with self.subTest(project=project), self.assertRaises(grpc.RpcError) as raised:
+                stub(b"", metadata=[*self.metadata(self.theirs), ("hone-project", project)], timeout=LONGEST_SECONDS)
+            self.assertEqual(raised.exception.code(), code)
+        stub(b"", metadata=[*self.metadata(self.theirs), ("hone-project", "theirs")], timeout=LONGEST_SECONDS)
+
+    def hone(self, token, *options):
+        return subprocess.run([OPTIONS.bin / "hone", "--server", self.server.address, *map(str, options)], env={**os.environ, "HONE_TOKEN": token},
+                              capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
+
+    def test_hone_works_in_the_project_that_it_is_told(self):
+        everywhere = create(self.data, "everywhere", "viewer", "--project", "*")
+        self.assertIn(self.names["job"], self.hone(everywhere, "--project", "mine", "jobs", "list").stdout)
+        self.assertNotIn(self.names["job"], self.hone(everywhere, "jobs", "list").stdout)
+
+    def test_shares_are_set_shown_and_kept_by_hone(self):
+        admin = create(self.data, "admin", "admin")
+        done = self.hone(admin, "quota", "set", "shared", "--queued-jobs", 3, "--weight", 2.5)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"queued jobs +0 +3\n")
+        self.assertRegex(self.hone(admin, "quota", "list").stdout, r"shared .*2\.5\n")
+        self.assertEqual(self.hone(self.theirs, "quota", "set", "theirs", "--weight", 9).returncode, 1)
+        self.assertEqual(self.hone(self.theirs, "quota", "show", "theirs").returncode, 0)
+        self.assertEqual(self.hone(self.theirs, "quota", "show", "mine").returncode, 2)
+        wrong = self.hone(admin, "quota", "set", "shared", "--weight", 1000)
+        self.assertEqual((wrong.returncode, "weight: must be between" in wrong.stderr), (2, True), wrong.stderr)
 
 
 class Tokens(unittest.TestCase):
@@ -219,7 +394,7 @@ class Tokens(unittest.TestCase):
         self.assertEqual(self.hone(server, "jobs", "list").returncode, 1)
         self.assertEqual(self.hone(server, "jobs", "list", token=token).returncode, 0)
         listed = token_command(self.data, "list").stdout
-        self.assertRegex(listed, r"ci +viewer +- +\d{4}-.* +never +\d{4}-.* +counts")
+        self.assertRegex(listed, r"ci +viewer +default +\d{4}-.* +never +\d{4}-.* +counts")
         self.assertEqual(token_command(self.data, "revoke", "ci").returncode, 0)
         self.assertIn("was revoked", self.hone(server, "jobs", "list", token=token).stderr)
         self.assertRegex(token_command(self.data, "list").stdout, r"ci +viewer .*revoked")

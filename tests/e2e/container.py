@@ -8,8 +8,8 @@ The second form is for `make test`: it needs no image and no network. It packs t
 an image of its own, which has the user, the volume, the variables and the command of the Dockerfile, and removes it at the end. Without
 podman, or where podman cannot run a container: exit code 77.
 
-It learns S1 with one thread, refuses a job that needs more memory, keeps its volume over a restart, and ends with 0 when it is asked
-to. HONE_DATA_DIR is mounted where it is set; else the digits are downloaded, or generated.
+It learns S1 with one thread, refuses a job that needs more memory, keeps its volume over a restart, ends with 0 when it is asked to, and is
+healthy with TLS and tokens, too. HONE_DATA_DIR is mounted where it is set; else the digits are downloaded, or generated.
 """
 import argparse
 import contextlib
@@ -26,29 +26,28 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
+import podman  # noqa: E402
+from certificates import Authority  # noqa: E402
 from honed import SKIPPED, free_port  # noqa: E402
 from wire import Wire  # noqa: E402
 
 GIB = 1 << 30
 DOCKERFILE = pathlib.Path(__file__).resolve().parent.parent.parent / "Dockerfile"
-# Machines that may not raise their own limits need them named; some have cgroups that only runc knows.
-WAYS_TO_RUN = ("", "--ulimit nofile=1024:1024 --ulimit nproc=4096:4096")
-RUNTIMES = ("", "--runtime runc")
 LEARNED = 0.97
 
 
 class Container:
-    def __init__(self, options, volume, name="try"):
+    def __init__(self, options, volume, name="try", settings=()):
         self.runner = shlex.split(options.runner)
         self.name = f"hone-{name}-{os.getpid()}"
-        self.port = free_port()
+        self.port, self.metrics = free_port(), f"127.0.0.1:{free_port()}"
         mirror = os.environ.get("HONE_DATA_DIR")
         self.command = [
             *self.runner, "run", "--detach", "--name", self.name, "--network", "host", *shlex.split(options.options),
             "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--cpus", "1", "--memory", "1g",
             "--volume", f"{volume}:/data", *(["--volume", f"{mirror}:/mirror:ro", "--env", "HONED_DATA_MIRROR=/mirror"] if mirror else []),
-            "--env", f"HONED_LISTEN=127.0.0.1:{self.port}", "--env", "HONED_METRICS_LISTEN=127.0.0.1:0",
-            "--env", f"HONE_SERVER=127.0.0.1:{self.port}", options.image]
+            "--env", f"HONED_LISTEN=127.0.0.1:{self.port}", "--env", f"HONED_METRICS_LISTEN={self.metrics}",
+            *(word for setting in settings for word in ("--env", setting)), options.image]
 
     def call(self, *arguments):
         return subprocess.run([*self.runner, *arguments], capture_output=True, text=True, check=False)
@@ -80,6 +79,26 @@ class Try:
     def check(self, what, good, found=""):
         print(f"{'ok    ' if good else 'FAILED'}  {what}{f': {found}' if found != '' else ''}", flush=True)
         self.failures += not good
+
+    def health(self, metrics=None):
+        checked = self.container.call("exec", "--env", f"HONED_METRICS_LISTEN={metrics or self.container.metrics}", self.container.name,
+                                      "sh", "-c", health_check())
+        return checked.returncode == 0, checked.stderr.strip()
+
+    def await_health(self):
+        """A machine that is busy may be too slow for the server's call of itself now and then."""
+        deadline = time.monotonic() + 60
+        while not (found := self.health())[0] and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return found
+
+    def run_closed(self):
+        """With TLS and, from then on, a token, neither of which the health check has."""
+        self.await_health()
+        made = self.container.call("exec", self.container.name, "honed", "token", "create", "--data-dir", "/data", "--name", "try", "--role", "viewer")
+        self.check("the container makes a token", made.returncode == 0 and made.stdout.startswith("hone_"), made.stderr.strip())
+        self.check("the health check needs neither token nor authority", *self.await_health())
+        self.container.stop()
 
     def spec(self, units=0):
         spec = self.wire.message("JobSpec")(display_name="S1")
@@ -115,8 +134,8 @@ class Try:
         self.check("the root is read-only", touched.returncode != 0, touched.stderr.strip())
         who = self.container.call("exec", self.container.name, "id", "-u").stdout.strip()
         self.check("not root", who not in ("", "0"), who)
-        health = self.container.call("exec", self.container.name, "hone", "jobs", "list", "--limit", "1")
-        self.check("the health check's command", health.returncode == 0, health.stderr.strip())
+        self.check("the health check says that it is well", *self.await_health())
+        self.check("the health check notices that nobody answers", not self.health(metrics="127.0.0.1:1")[0])
         try:
             self.create(units=20_000)
             self.check("a job that needs more memory is refused", False, "it was taken")
@@ -133,6 +152,11 @@ class Try:
         return job.name
 
 
+def health_check():
+    """The command of the Dockerfile, for a shell."""
+    return re.search(r"^HEALTHCHECK .*?CMD (.*)$", DOCKERFILE.read_text(encoding="utf-8"), re.M)[1]
+
+
 def libraries(programs):
     """Every library that the programs load, the loader included."""
     listed = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
@@ -141,7 +165,7 @@ def libraries(programs):
 
 def pack(programs, archive):
     """A root for the programs: they, what they load, and what the checks below call."""
-    tools = [shutil.which("id"), shutil.which("touch")]
+    tools = [shutil.which(name) for name in ("id", "touch", "sh", "curl")]
     with tarfile.open(archive, "w") as root:
         for folder in ("tmp", "data", "proc", "sys", "dev", "etc", "usr/local"):
             entry = tarfile.TarInfo(folder)
@@ -172,33 +196,30 @@ def skip(why):
 @contextlib.contextmanager
 def image_of(programs):
     """(image, runner, options) with which podman runs the programs here."""
-    if shutil.which("podman") is None:
-        skip("podman is not installed; nothing was run in a container")
+    try:
+        podman.require()
+    except podman.Unavailable as why:
+        skip(why)
     image = f"hone-programs-{os.getpid()}"
     with tempfile.TemporaryDirectory() as folder:
         archive = pathlib.Path(folder) / "root.tar"
         pack(programs, archive)
         changes = [part for line in settings_of_the_image() for part in ("--change", line)]
-        imported = subprocess.run(["podman", "import", *changes, archive, image], capture_output=True, text=True, check=False)
+        imported = podman.call("podman", "import", *changes, archive, image)
     if imported.returncode != 0:
         skip(f"podman cannot make an image here: {imported.stderr.strip()}")
     try:
-        for runtime in RUNTIMES:
-            for options in WAYS_TO_RUN:
-                runner = shlex.join(["podman", *runtime.split()])
-                probe = subprocess.run([*shlex.split(runner), "run", "--rm", "--network", "host", *options.split(), "--cpus", "1",
-                                        "--memory", "1g", image, "id"], capture_output=True, text=True, check=False)
-                if probe.returncode == 0:
-                    yield image, runner, options
-                    return
-        skip(f"podman cannot run a container here: {probe.stderr.strip()}")
+        runner, options = podman.ways(image, "id", options=("--cpus", "1", "--memory", "1g"))
+        yield image, shlex.join(runner), shlex.join(options)
+    except podman.Unavailable as why:
+        skip(why)
     finally:
-        subprocess.run(["podman", "rmi", "--force", image], capture_output=True, check=False)
+        podman.call("podman", "rmi", "--force", image)
 
 
 def try_image(options):
     """The number of checks that failed."""
-    with tempfile.TemporaryDirectory() as volume:
+    with tempfile.TemporaryDirectory() as volume, tempfile.TemporaryDirectory() as folder:
         os.chmod(volume, 0o777)
         with Container(options, volume) as container:
             attempt = Try(container, options.descriptors)
@@ -208,7 +229,14 @@ def try_image(options):
                 kept = second.call("GetJob", second.wire.message("GetJobRequest")(name=name))
                 second.check("the volume keeps its jobs", Wire.enum_name(kept, "state") == "SUCCEEDED", name)
                 again.stop()
-    return attempt.failures + second.failures
+            certificate, key = Authority(pathlib.Path(folder), "authority").issue("server")
+            for file, name in ((certificate, "server.pem"), (key, "server.key")):
+                shutil.copy(file, pathlib.Path(volume) / name)
+                os.chmod(pathlib.Path(volume) / name, 0o644)
+            with Container(options, volume, "closed", ("HONED_TLS_CERT=/data/server.pem", "HONED_TLS_KEY=/data/server.key")) as closed:
+                third = Try(closed, options.descriptors)
+                third.run_closed()
+    return attempt.failures + second.failures + third.failures
 
 
 def main():

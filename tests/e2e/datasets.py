@@ -306,7 +306,7 @@ class Jobs(DatasetTest):
         self.put("mine")
         refused = self.submit("yours")
         self.assertEqual(refused.returncode, 2, refused.stdout)
-        self.assertIn("uploaded to this server: mine", refused.stderr)
+        self.assertIn("uploaded to the project default: mine", refused.stderr)
         self.assertIn("mnist", refused.stderr)
 
     def test_a_data_set_that_a_job_needs_is_deleted_by_force_alone_and_goes_with_the_job(self):

@@ -94,6 +94,13 @@ EXPECTED = {
     "ListTokens": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
                    "deleted": NO_NAME, "unknown name": NO_NAME},
     "RevokeToken": {**by_name("tokens", "tokens/nobody"), "deleted": (Code.NOT_FOUND, "tokens/gone")},
+    "ListProjects": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
+                     "deleted": NO_NAME, "unknown name": NO_NAME},
+    "GetProject": {**by_name("projects", "projects/nobody"), "deleted": (Code.NOT_FOUND, "projects/gone")},
+    # One that is not there is made.
+    "UpdateProject": {"empty": (Code.INVALID_ARGUMENT, "name: must be projects/<"), "huge field": (Code.INVALID_ARGUMENT, "name: must be projects/<"),
+                      "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.INVALID_ARGUMENT, "update_mask"),
+                      "deleted": FINE, "unknown name": FINE},
     "GetDatasetValidation": by_name("datasets", "datasets/nobody", (Code.NOT_FOUND, "ValidateDataset")),
 }
 
@@ -222,13 +229,14 @@ class Matrix(unittest.TestCase):
         if case == "not UTF-8":
             return wrap(NOT_UTF8[rpc]) if rpc in NOT_UTF8 else wrap(b"\x0a\x02\xff\xfe")
         kind = {"TrainingService": "jobs", "ModelService": "models", "DatasetService": "datasets",
-                "SweepService": "sweeps", "AccessService": "tokens"}[method.containing_service.name]
+                "SweepService": "sweeps", "AccessService": "tokens", "ProjectService": "projects"}[method.containing_service.name]
         deleted = {"jobs": self.deleted_job, "models": self.deleted_model, "datasets": "datasets/gone",
-                   "sweeps": self.deleted_sweep, "tokens": "tokens/gone"}[kind]
+                   "sweeps": self.deleted_sweep, "tokens": "tokens/gone", "projects": "projects/gone"}[kind]
         name = {"huge field": f"{kind}/" + "a" * 1_000_000, "unknown name": f"{kind}/nobody", "deleted": deleted}.get(case)
         if case == "wrong state":
             name = {"jobs": self.queued if rpc == "DeleteJob" else self.ended, "models": self.model,
-                    "datasets": "datasets/table", "sweeps": self.running_sweep if rpc == "DeleteSweep" else self.ended_sweep, "tokens": "tokens/known"}[kind]
+                    "datasets": "datasets/table", "sweeps": self.running_sweep if rpc == "DeleteSweep" else self.ended_sweep, "tokens": "tokens/known",
+                    "projects": "projects/known"}[kind]
         if rpc == "CreateJob":
             dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
             request.spec.CopyFrom(self.spec("x" * 1_000_000 if case == "huge field" else "another", dataset))
@@ -245,6 +253,10 @@ class Matrix(unittest.TestCase):
         elif rpc in ("BeginUpload", "UploadDataset"):
             # Bytes that are not here yet: those that are would need no upload.
             request.header.CopyFrom(self.header(name.split("/", 1)[1], TABLE + b"1,1,x\n"))
+        elif rpc == "UpdateProject":
+            request.project.name = name
+            request.project.shares.queued_jobs = 100_000
+            request.update_mask.paths.append("use.threads" if case == "wrong state" else "shares.queued_jobs")
         elif rpc in ("UpdateJob", "UpdateModel"):
             getattr(request, kind[:-1]).name = name
             # A model has no state that is wrong for a change.

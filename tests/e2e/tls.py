@@ -176,6 +176,30 @@ class TlsTest(unittest.TestCase):
         self.assertRegex(metrics, r'hone_callers_refused_total{reason="no_credential"} [1-9]')
         self.assertRegex(metrics, r"hone_certificate_end_timestamp_seconds \d")
 
+    def test_a_certificates_name_stands_for_what_the_file_says_now(self):
+        clients = Authority(self.folder, "clients")
+        anna, berta = clients.issue("anna"), clients.issue("berta")
+        names = self.folder / "names"
+        names.write_text("anna = submitter@vision\n")
+        server = self.start("--tls-client-ca", clients.certificate, "--tls-clients", names)
+        first, second = self.channel(server, anna), self.channel(server, berta)
+        self.call(first, "ListJobs", "ListJobsRequest")
+        self.assertEqual(self.page(server, "/metrics", anna)[0], 403, "it tells of all projects")
+        unknown = self.refused(second, "ListJobs", "ListJobsRequest")
+        self.assertEqual((unknown.code(), "--tls-clients" in unknown.details()), (Code.UNAUTHENTICATED, True))
+        names.write_text("berta = viewer\n")
+
+        def known(channel):
+            try:
+                self.call(channel, "ListJobs", "ListJobsRequest")
+                return True
+            except grpc.RpcError:
+                return False
+
+        wait_until("the new name is known", lambda: known(second))
+        self.assertFalse(known(first), "the connection of a name that is gone lives on")
+        self.assertEqual(self.page(server, "/metrics", berta)[0], 200)
+
     def test_probes_are_answered_over_tls_without_a_credential(self):
         server = self.start("--tls-client-ca", Authority(self.folder, "clients").certificate)
         self.assertEqual(self.page(server, "/healthz"), (200, "ok\n"))

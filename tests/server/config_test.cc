@@ -82,6 +82,11 @@ TEST(Config, ClientsShowCertificatesOnlyToAServerThatHasOne) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needs --tls-cert")));
 }
 
+TEST(Config, NamesOfClientsAreThoseOfCertificates) {
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--tls-clients", "f"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needs --tls-client-ca")));
+}
+
 TEST(Config, TheRoleOfClientsWithCertificatesIsOneThatThereIs) {
   EXPECT_EQ(
       ParseFlags({"--data-dir", "d", "--tls-client-role", "operator"})->config.tls_client_role,

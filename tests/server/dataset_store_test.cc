@@ -57,7 +57,7 @@ TEST_P(DatasetStoreTest, AnUploadIsFoundAgainByItsNameAndBytesAfterAReopening) {
 
 TEST_P(DatasetStoreTest, AFinishedUploadIsADataSetAndNoUpload) {
   Add("one");
-  const auto dataset = datasets().Get("one");
+  const auto dataset = datasets().Get(jobs::kDefaultProject, "one");
   ASSERT_THAT(dataset, IsOk());
   EXPECT_EQ(dataset->bytes.sha256, std::string(64, 'a'));
   EXPECT_EQ(dataset->create_time, kNow);
@@ -103,23 +103,23 @@ TEST_P(DatasetStoreTest, AnAbandonedUploadIsDroppedAndATouchedOneIsNot) {
 TEST_P(DatasetStoreTest, WhatAQueuedJobNeedsIsNotDeleted) {
   Add("one");
   const std::string job = AddJob("one");
-  EXPECT_THAT(datasets().Delete("one", false),
+  EXPECT_THAT(datasets().Delete(jobs::kDefaultProject, "one", false),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("jobs/" + job)));
 }
 
 TEST_P(DatasetStoreTest, WhatAnEndedJobNeededIsDeleted) {
   Add("one");
   ASSERT_THAT(store_->RequestCancel(AddJob("one"), kNow), IsOk());
-  EXPECT_THAT(datasets().Delete("one", false), IsOk());
+  EXPECT_THAT(datasets().Delete(jobs::kDefaultProject, "one", false), IsOk());
   EXPECT_THAT(*datasets().AllBytes(), ::testing::IsEmpty());
 }
 
 TEST_P(DatasetStoreTest, ByForceTheNameGoesAndTheBytesStayUntilTheJobHasEnded) {
   Add("one");
   const std::string job = AddJob("one");
-  ASSERT_THAT(datasets().Delete("one", true), IsOk());
+  ASSERT_THAT(datasets().Delete(jobs::kDefaultProject, "one", true), IsOk());
   ASSERT_THAT(datasets().DropUnused(), IsOk());
-  EXPECT_THAT(datasets().Get("one").status(),
+  EXPECT_THAT(datasets().Get(jobs::kDefaultProject, "one").status(),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("datasets/one")));
   const auto used = datasets().OfJob(job);
   ASSERT_THAT(used, IsOk());
@@ -132,7 +132,7 @@ TEST_P(DatasetStoreTest, ByForceTheNameGoesAndTheBytesStayUntilTheJobHasEnded) {
 TEST_P(DatasetStoreTest, AJobKeepsItsDataSetWhenTheNameGoesToOtherBytes) {
   Add("one", 'a');
   const std::string job = AddJob("one");
-  ASSERT_THAT(datasets().Delete("one", true), IsOk());
+  ASSERT_THAT(datasets().Delete(jobs::kDefaultProject, "one", true), IsOk());
   Add("one", 'b');
   EXPECT_EQ((*datasets().OfJob(job))->bytes.sha256, std::string(64, 'a'));
 }
@@ -141,8 +141,8 @@ TEST_P(DatasetStoreTest, ACheckSeesADeletionOfTheSameTransaction) {
   Add("one");
   absl::Status checked;
   ASSERT_THAT(store_->Commit([&] {
-    ASSERT_THAT(datasets().Delete("one", false), IsOk());
-    checked = datasets().Check("one");
+    ASSERT_THAT(datasets().Delete(jobs::kDefaultProject, "one", false), IsOk());
+    checked = datasets().Check(jobs::kDefaultProject, "one");
   }),
               IsOk());
   EXPECT_THAT(checked, StatusIs(absl::StatusCode::kNotFound, HasSubstr("datasets/one")));
@@ -153,11 +153,11 @@ TEST_P(DatasetStoreTest, WhatNoJobNeededForLongIsForgotten) {
   Add("needed", 'b');
   AddJob("needed");
   ASSERT_THAT(datasets().DropUnusedSince(kNow), IsOk());
-  EXPECT_THAT(datasets().Get("unused"), IsOk());
+  EXPECT_THAT(datasets().Get(jobs::kDefaultProject, "unused"), IsOk());
   ASSERT_THAT(datasets().DropUnusedSince(kNow + absl::Hours(1)), IsOk());
-  EXPECT_THAT(datasets().Get("unused").status(),
+  EXPECT_THAT(datasets().Get(jobs::kDefaultProject, "unused").status(),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("unused")));
-  EXPECT_THAT(datasets().Get("needed"), IsOk());
+  EXPECT_THAT(datasets().Get(jobs::kDefaultProject, "needed"), IsOk());
 }
 
 v1::DatasetValidation Validation(size_t bytes = 10) {
@@ -169,7 +169,8 @@ v1::DatasetValidation Validation(size_t bytes = 10) {
 TEST_P(DatasetStoreTest, AValidationIsOfANameWithItsBytesAndTheNewestCounts) {
   Add("one");
   Add("two");
-  const Dataset one = *datasets().Get("one"), two = *datasets().Get("two");
+  const Dataset one = *datasets().Get(jobs::kDefaultProject, "one"),
+                two = *datasets().Get(jobs::kDefaultProject, "two");
   ASSERT_THAT(datasets().SaveValidation(one, Validation(10)), IsOk());
   ASSERT_THAT(datasets().SaveValidation(one, Validation(20)), IsOk());
   Open();
@@ -179,9 +180,9 @@ TEST_P(DatasetStoreTest, AValidationIsOfANameWithItsBytesAndTheNewestCounts) {
 
 TEST_P(DatasetStoreTest, AValidationOfADataSetThatIsGoneIsNotKept) {
   Add("one");
-  const Dataset one = *datasets().Get("one");
+  const Dataset one = *datasets().Get(jobs::kDefaultProject, "one");
   ASSERT_THAT(datasets().SaveValidation(one, Validation()), IsOk());
-  ASSERT_THAT(datasets().Delete("one", false), IsOk());
+  ASSERT_THAT(datasets().Delete(jobs::kDefaultProject, "one", false), IsOk());
   EXPECT_FALSE(datasets().FindValidation(one)->has_value());
   ASSERT_THAT(datasets().SaveValidation(one, Validation()), IsOk());
   EXPECT_FALSE(datasets().FindValidation(one)->has_value());
@@ -191,8 +192,9 @@ TEST_P(DatasetStoreTest, TheOldestValidationsGoWhereThereIsNoRoomInBytes) {
   Add("one");
   Add("two");
   Add("three");
-  const Dataset one = *datasets().Get("one"), two = *datasets().Get("two"),
-                three = *datasets().Get("three");
+  const Dataset one = *datasets().Get(jobs::kDefaultProject, "one"),
+                two = *datasets().Get(jobs::kDefaultProject, "two"),
+                three = *datasets().Get(jobs::kDefaultProject, "three");
   constexpr size_t kHalf = DatasetStore::kMostValidationBytes / 2;
   ASSERT_THAT(datasets().SaveValidation(one, Validation(kHalf - 100)), IsOk());
   ASSERT_THAT(datasets().SaveValidation(two, Validation(kHalf - 100)), IsOk());

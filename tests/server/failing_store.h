@@ -46,6 +46,9 @@ class FailingStore final : public store::JobStore {
   absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) override {
     return store_.Hold(id, reason, now);
   }
+  absl::StatusOr<std::string> TraceparentOf(const std::string& id) override {
+    return store_.TraceparentOf(id);
+  }
   absl::Status SetThreads(const std::string& id, int threads) override {
     return store_.SetThreads(id, threads);
   }
@@ -124,9 +127,15 @@ class FailingStore final : public store::JobStore {
   absl::Status RenewLeases(absl::Time now) override { return store_.RenewLeases(now); }
 
   absl::StatusOr<jobs::Job> Get(const std::string& id) const override { return store_.Get(id); }
+  absl::StatusOr<std::string> ProjectOfJob(const std::string& id) const override {
+    return store_.ProjectOfJob(id);
+  }
+  absl::StatusOr<std::string> ProjectOfModel(const std::string& id) const override {
+    return store_.ProjectOfModel(id);
+  }
   absl::StatusOr<std::optional<jobs::Job>> FindRequest(
-      const std::string& request_id) const override {
-    return store_.FindRequest(request_id);
+      const std::string& project, const std::string& request_id) const override {
+    return store_.FindRequest(project, request_id);
   }
   absl::StatusOr<store::Page<jobs::Job>> List(const store::ListJobs& what) const override {
     return store_.List(what);
@@ -158,6 +167,8 @@ class FailingStore final : public store::JobStore {
   const store::DatasetStore& datasets() const override { return store_.datasets(); }
   store::SweepStore& sweeps() override { return store_.sweeps(); }
   const store::SweepStore& sweeps() const override { return store_.sweeps(); }
+  store::ProjectStore& projects() override { return store_.projects(); }
+  const store::ProjectStore& projects() const override { return store_.projects(); }
   store::TokenStore& tokens() override { return store_.tokens(); }
   const store::TokenStore& tokens() const override { return store_.tokens(); }
 

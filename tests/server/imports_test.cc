@@ -61,7 +61,7 @@ class ImportsTest : public ::testing::Test {
     v1::ImportModelRequest request;
     request.set_dataset("datasets/net");
     std::promise<absl::StatusOr<v1::Model>> promise;
-    imports.Import(request,
+    imports.Import(request, jobs::kDefaultProject,
                    [&](absl::StatusOr<v1::Model> model) { promise.set_value(std::move(model)); });
     return promise.get_future().get();
   }

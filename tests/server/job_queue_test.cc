@@ -24,6 +24,14 @@ TEST_P(JobQueueTest, ClaimTakesTheOldestOnceAndRaisesTheAttempt) {
   EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
 }
 
+TEST_P(JobQueueTest, ATraceIsKeptWithItsJobAlone) {
+  const std::string id = jobs::NewId(), other = Insert();
+  ASSERT_THAT(store_->Insert({.id = id, .spec = Spec(), .traceparent = "00-a-b-01"}, kNow), IsOk());
+  EXPECT_EQ(*store_->TraceparentOf(id), "00-a-b-01");
+  EXPECT_EQ(*store_->TraceparentOf(other), "");
+  EXPECT_THAT(store_->TraceparentOf("none"), StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_P(JobQueueTest, AJobThatWaitsForThreadsIsNotOvertaken) {
   Insert("", 4);
   Insert("", 1);

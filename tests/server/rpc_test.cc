@@ -2,12 +2,15 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "server/rpc/health.h"
 #include "tests/server/rpc_testing.h"
 
 namespace hone::server::rpc {
@@ -206,6 +209,29 @@ TEST_F(RpcTest, HealthAnswersServing) {
     const grpc::Status status = stub->Check(&context, request, &response);
     ASSERT_TRUE(status.ok()) << status.error_message();
     EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING) << service;
+  }
+}
+
+TEST_F(RpcTest, ThereAreNoMoreWatchersOfTheHealthThanItsLimit) {
+  const auto stub = grpc::health::v1::Health::NewStub(channel_);
+  struct Watch {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<grpc::health::v1::HealthCheckResponse>> reader;
+  };
+  std::vector<std::unique_ptr<Watch>> watches;
+  grpc::health::v1::HealthCheckResponse response;
+  for (size_t i = 0; i < Health::kMostWatchers; ++i) {
+    watches.push_back(std::make_unique<Watch>());
+    watches.back()->reader = stub->Watch(&watches.back()->context, {});
+    ASSERT_TRUE(watches.back()->reader->Read(&response)) << i;
+  }
+  Watch beyond;
+  beyond.reader = stub->Watch(&beyond.context, {});
+  EXPECT_FALSE(beyond.reader->Read(&response));
+  EXPECT_EQ(beyond.reader->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  for (const auto& watch : watches) {
+    watch->context.TryCancel();
+    watch->reader->Finish();
   }
 }
 

@@ -14,8 +14,11 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "server/store/dataset_store.h"
+#include "server/store/project_store.h"
 #include "server/store/schema.h"
+#include "server/store/sqlite_functions.h"
 #include "server/store/sqlite_lists.h"
+#include "server/store/token_store.h"
 #include "tests/server/now.h"
 #include "tests/server/sqlite_faults.h"
 #include "tests/support/status_matchers.h"
@@ -120,7 +123,8 @@ TEST_F(SqliteStoreTest, MoreDataSetsThanThereMayBeAreRefusedHoweverSmall) {
   OtherConnection(path_).Run(absl::StrCat(
       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ",
       DatasetStore::kMostDatasets,
-      ") INSERT INTO dataset (name, format, bytes, sha256, create_time) SELECT 'd' || i, 1, 100, "
+      ") INSERT INTO dataset (project, name, format, bytes, sha256, create_time) SELECT "
+      "'default', 'd' || i, 1, 100, "
       "printf('%064d', 0), 1 FROM n"));
   constexpr int64_t kQuota = 1000;
   const Upload more{
@@ -129,7 +133,7 @@ TEST_F(SqliteStoreTest, MoreDataSetsThanThereMayBeAreRefusedHoweverSmall) {
       .bytes = {.format = v1::Dataset::CSV, .bytes = 1, .sha256 = std::string(64, 'a')}};
   EXPECT_THAT(store_->datasets().BeginUpload(more, kQuota, kNow),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("10000 data sets")));
-  ASSERT_THAT(store_->datasets().Delete("d1", false), IsOk());
+  ASSERT_THAT(store_->datasets().Delete(jobs::kDefaultProject, "d1", false), IsOk());
   EXPECT_THAT(store_->datasets().BeginUpload(more, kQuota, kNow), IsOk());
 }
 
@@ -261,6 +265,50 @@ TEST(SqliteMigration, AJobThatWaitsGetsTheDefaultsOfTheVersionThatTookIt) {
     const auto models = (*store)->ListModels({.task = "classification", .job_id = "a"});
     ASSERT_THAT(models, IsOk());
     EXPECT_EQ(models->items.size(), 1);
+  }
+  for (const char* tail : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(path + tail);
+  }
+}
+
+// Names, requests, uploads and what uses them, as they were before there were projects.
+TEST(SqliteMigration, WhatWasThereBeforeProjectsBelongsToTheDefaultOne) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/projects-", ::getpid(), ".db");
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  ASSERT_THAT(RegisterFunctions(db), IsOk());
+  constexpr size_t kBefore = 14;  // schemas without projects
+  std::string first = "PRAGMA foreign_keys = ON;";
+  for (size_t i = 0; i < kBefore; ++i) {
+    absl::StrAppend(&first, kMigrations[i]);
+  }
+  absl::StrAppend(&first, "INSERT INTO meta VALUES ('generation', 'old');");
+  const std::string sha256(64, 'a');
+  absl::StrAppend(
+      &first, OldRows(), "UPDATE job SET request_id = 'once';",
+      "INSERT INTO dataset (name, format, bytes, sha256, create_time) VALUES ('one', 1, "
+      "5, '",
+      sha256, "', 1), (NULL, 1, 5, '", sha256, "', 1);", "INSERT INTO dataset_use VALUES (1, 1);",
+      "INSERT INTO upload VALUES ('u', 'two', 1, 5, '", sha256, "', 1);",
+      "INSERT INTO token (id, hash, role, project, create_time) VALUES ('t', 'h', "
+      "'viewer', '', 1);",
+      "PRAGMA user_version = ", kBefore, ";");
+  ASSERT_EQ(sqlite3_exec(db, first.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+      << sqlite3_errmsg(db);
+  sqlite3_close(db);
+  {
+    const auto opened = OpenSqliteStore(path);
+    ASSERT_THAT(opened, IsOk());
+    JobStore& store = **opened;
+    EXPECT_EQ(store.Get("a")->project, jobs::kDefaultProject);
+    EXPECT_EQ((*store.FindRequest(jobs::kDefaultProject, "once"))->id, "a");
+    EXPECT_EQ(store.ListModels({})->items.size(), 1U);
+    EXPECT_EQ(store.datasets().List({})->items.size(), 1U);
+    EXPECT_EQ((*store.datasets().OfJob("a"))->name, "one");
+    EXPECT_EQ(store.datasets().AllUploads()->size(), 1U);
+    EXPECT_EQ(store.tokens().All()->at(0).project, jobs::kDefaultProject);
+    EXPECT_EQ(store.projects().All()->size(), 1U);
+    EXPECT_THAT(*store.FindDamage(), ::testing::IsEmpty());
   }
   for (const char* tail : {"", "-wal", "-shm"}) {
     std::filesystem::remove(path + tail);

@@ -45,10 +45,12 @@ TEST_P(SweepStoreTest, ARequestMakesOneSweep) {
   other.sent.set_display_name("other");
   EXPECT_THAT(store_->sweeps().Insert(other),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("sweeps/a")));
-  EXPECT_THAT(store_->sweeps().FindRequest("once", other.sent),
+  EXPECT_THAT(store_->sweeps().FindRequest(jobs::kDefaultProject, "once", other.sent),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("")));
-  EXPECT_EQ((*store_->sweeps().FindRequest("once", New("a").sent))->name(), "sweeps/a");
-  EXPECT_FALSE(store_->sweeps().FindRequest("never", other.sent)->has_value());
+  EXPECT_EQ((*store_->sweeps().FindRequest(jobs::kDefaultProject, "once", New("a").sent))->name(),
+            "sweeps/a");
+  EXPECT_FALSE(
+      store_->sweeps().FindRequest(jobs::kDefaultProject, "never", other.sent)->has_value());
 }
 
 TEST_P(SweepStoreTest, AChangeIsWrittenWhole) {

@@ -57,7 +57,7 @@ class UploadSessionTest : public ::testing::Test {
     return header;
   }
   std::unique_ptr<Session> Begin(const std::string& bytes) {
-    auto session = datasets_->Open(Header(bytes));
+    auto session = datasets_->Open(Header(bytes), jobs::kDefaultProject);
     EXPECT_THAT(session, IsOk());
     EXPECT_THAT((*session)->StartAt(0), IsOk());
     return *std::move(session);
@@ -114,8 +114,9 @@ TEST_F(UploadSessionTest, WhoAsksHowFarItIsNeedNotWaitForTheBytesToBeVerified) {
     ::usleep(writing < 0 ? 10'000 : 0);
   }
   ASSERT_GE(writing, 0);
-  auto begun =
-      std::async(std::launch::async, [&] { return datasets_->Begin(Header(bytes)).status(); });
+  auto begun = std::async(std::launch::async, [&] {
+    return datasets_->Begin(Header(bytes), jobs::kDefaultProject).status();
+  });
   const bool answered = begun.wait_for(std::chrono::seconds(60)) == std::future_status::ready;
   ::close(writing);
   EXPECT_TRUE(answered);

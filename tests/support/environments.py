@@ -16,6 +16,7 @@ ENVIRONMENTS = {
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
     "openai": (["openai"], "openai"),
     "schemathesis": (["schemathesis"], "schemathesis"),
+    "sbom": (["spdx-tools"], "spdx_tools"),
     "gguf": (["gguf", "numpy"], "gguf, numpy"),
     "page": (["playwright", "axe-playwright-python"], "playwright.sync_api, axe_playwright_python"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),

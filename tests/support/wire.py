@@ -5,7 +5,7 @@ import pathlib
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-SERVICES = ("TrainingService", "ModelService", "DatasetService", "SweepService", "AccessService")
+SERVICES = ("TrainingService", "ModelService", "DatasetService", "SweepService", "AccessService", "ProjectService")
 
 
 class Wire:

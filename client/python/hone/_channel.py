@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional, Union
 import grpc
 from google.protobuf import descriptor_pb2, message_factory
 
-from hone.v1 import dataset_service_pb2, model_service_pb2, sweep_pb2, training_service_pb2
+from hone.v1 import dataset_service_pb2, model_service_pb2, project_pb2, sweep_pb2, training_service_pb2
 
 DEFAULT_PORT = 50051
 # As the command line's: a server that was away is looked for again soon, one that is gone without a word is noticed by its silence, and a job of a thousand
@@ -30,6 +30,7 @@ _SERVICES = (
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"],
     sweep_pb2.DESCRIPTOR.services_by_name["SweepService"],
+    project_pb2.DESCRIPTOR.services_by_name["ProjectService"],
 )
 
 
@@ -55,8 +56,8 @@ class Target:
     options: tuple[tuple[str, int], ...]  # of the channel
 
 
-def target(server: Optional[str], token: Optional[str], tls: Union[bool, TLS]) -> Target:
-    """ValueError: a token that would be sent in plain text to another machine, or cannot be one; a certificate without its key. OSError: a file that
+def target(server: Optional[str], token: Optional[str], tls: Union[bool, TLS], project: Optional[str] = None) -> Target:
+    """ValueError: a token that would be sent in plain text to another machine, or cannot be one, as a project; a certificate without its key. OSError: a file that
     cannot be read."""
     address = server or os.environ.get("HONE_SERVER") or f"127.0.0.1:{DEFAULT_PORT}"
     if ":" not in address:
@@ -68,7 +69,10 @@ def target(server: Optional[str], token: Optional[str], tls: Union[bool, TLS]) -
     if token and not all("!" <= character <= "~" for character in token):
         raise ValueError("the token must be printable ASCII characters without spaces or ends of lines, as `honed token create` has printed it")
     credentials = _credentials(TLS() if tls is True else tls) if tls else None
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    project = project or os.environ.get("HONE_PROJECT")
+    if project and not all("!" <= character <= "~" for character in project):
+        raise ValueError("the project must be 1 to 64 letters, digits, '-', '_' or '.'")
+    metadata = (*((("authorization", f"Bearer {token}"),) if token else ()), *((("hone-project", project),) if project else ()))
     # A proxy of the environment would be asked for this machine, too.
     return Target(address, credentials, metadata, (*_OPTIONS, ("grpc.enable_http_proxy", 0)) if loopback else _OPTIONS)
 

@@ -21,8 +21,9 @@ from hone.resources import Dataset, JobArtifact, JobInfo, ModelInfo, Plan, Serve
 class AsyncClient:
     """The twin of Client, for one event loop."""
 
-    def __init__(self, server: Optional[str] = None, token: Optional[str] = None, tls: Union[bool, TLS] = False):
-        self._session = Session(AsyncioIo(target(server, token, tls)))
+    def __init__(self, server: Optional[str] = None, token: Optional[str] = None, tls: Union[bool, TLS] = False, *,
+                 project: Optional[str] = None):
+        self._session = Session(AsyncioIo(target(server, token, tls, project)))
 
     async def __aenter__(self) -> AsyncClient:
         return self

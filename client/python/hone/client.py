@@ -22,11 +22,13 @@ class Client:
     moment, they are made again for up to 30 seconds.
 
     `server` is host:port, by default HONE_SERVER or 127.0.0.1:50051. `token` is sent with every call (`authorization: Bearer …`), in plain text only to this
-    machine itself. `tls=True` trusts the system's authorities; TLS(ca=…, certificate=…, key=…) says others.
+    machine itself. `tls=True` trusts the system's authorities; TLS(ca=…, certificate=…, key=…) says others. `project` is for callers who may work in
+    several (default: HONE_PROJECT, else the token's).
     """
 
-    def __init__(self, server: Optional[str] = None, token: Optional[str] = None, tls: Union[bool, TLS] = False):
-        self._session = Session(BlockingIo(target(server, token, tls)))
+    def __init__(self, server: Optional[str] = None, token: Optional[str] = None, tls: Union[bool, TLS] = False, *,
+                 project: Optional[str] = None):
+        self._session = Session(BlockingIo(target(server, token, tls, project)))
 
     def __enter__(self) -> Client:
         return self
