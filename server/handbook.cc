@@ -55,7 +55,11 @@ std::optional<int> Complete(int argc, const char* const* argv) {
     return command->main(static_cast<int>(rest.size()), rest.data());
   }
   if (argc == 4) {
-    for (const absl::string_view name : {"completion", "doctor", "token"}) {
+    std::vector<absl::string_view> names = {"completion"};
+    for (const Command& known : kCommands) {
+      names.push_back(known.name);
+    }
+    for (const absl::string_view name : names) {
       if (absl::StartsWith(name, argv[3])) {
         std::printf("%s\t\n", std::string(name).c_str());
       }

@@ -19,7 +19,8 @@ namespace {
 struct Changes {
   std::string name;
   std::optional<std::string> server, tls_ca, tls_cert, tls_key, token_file, project;
-  std::optional<bool> tls;
+  bool tls = false;
+  const CLI::Option* tls_flag = nullptr;  // whether it was said: CLI11 sets a flag that was not
 };
 
 void PrintJson(const nlohmann::ordered_json& object) {
@@ -72,7 +73,7 @@ absl::Status Apply(const Changes& changes, Context& context) {
   if (!context.token_file.empty()) {
     HONE_RETURN_IF_ERROR(ReadToken(context.token_file).status());
   }
-  context.tls = changes.tls.value_or(context.tls);
+  context.tls = changes.tls_flag->count() > 0 ? changes.tls : context.tls;
   Access access{.ca_file = context.tls_ca,
                 .certificate_file = context.tls_cert,
                 .key_file = context.tls_key,
@@ -208,7 +209,8 @@ void DeclareChanges(CLI::App& command, Changes& changes) {
       ->check([](const std::string& address) {
         return address.empty() ? "must be host:port, such as 127.0.0.1:50051" : "";
       });
-  command.add_flag("--tls", changes.tls, "the server has TLS; --tls=false: it has not");
+  changes.tls_flag =
+      command.add_flag("--tls", changes.tls, "the server has TLS; --tls=false: it has not");
   command.add_option(
       "--tls-ca", changes.tls_ca,
       "the authority that vouches for the server; \"\" takes this and the like away");

@@ -99,7 +99,8 @@ void AddSettings(CLI::App& app, Globals& globals) {
                  "a file that only you may read, with the token that says who you are; default: "
                  "the token in HONE_TOKEN, if there is one")
       ->envname("HONE_TOKEN_FILE");
-  app.add_option("--project", globals.access.project, "the project to work in; default: that of the token, else default")
+  app.add_option("--project", globals.access.project,
+                 "the project to work in; default: that of the token, else default")
       ->envname("HONE_PROJECT");
   app.parse_complete_callback(
       [&app, &globals] { globals.context_error = TakeContext(app, globals); });

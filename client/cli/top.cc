@@ -29,6 +29,7 @@ namespace {
 
 // What a server is asked for: one list a second, and the events of so many running jobs.
 constexpr absl::Duration kAskEvery = absl::Seconds(1);
+constexpr absl::Duration kLookEvery = absl::Milliseconds(100);  // whether a person has quit
 constexpr size_t kMostWatched = 8;
 constexpr int kRunningPage = 100, kQueuePage = 200, kEndedPage = 50;
 constexpr int kCurvePoints = 100;
@@ -215,14 +216,14 @@ class Source {
         WatchRunning();
       }
       wake_();
-      if (!Rest()) {
+      if (!Rest(answers)) {
         return;
       }
     }
   }
 
   // Until the next turn, fulfilling wishes; false: it is to end.
-  bool Rest() {
+  bool Rest(bool answers) {
     const absl::Duration until = SteadyNow() + kAskEvery;
     std::unique_lock lock(mutex_);
     while (!stopping_) {
@@ -238,7 +239,14 @@ class Source {
       if (left <= absl::ZeroDuration()) {
         return true;
       }
-      changed_.wait_for(lock, absl::ToChronoMicroseconds(left));
+      if (answers) {
+        changed_.wait_for(lock, absl::ToChronoMicroseconds(left));
+      } else {
+        // The connection comes back only while somebody waits for it.
+        lock.unlock();
+        client_->Wait(std::min(left, kLookEvery));
+        lock.lock();
+      }
     }
     return false;
   }
@@ -411,8 +419,7 @@ class Terminal {
   void Show(const std::vector<Line>& lines, int width) {
     std::string picture = "\x1b[H";
     for (size_t i = 0; i < lines.size(); ++i) {
-      absl::StrAppend(&picture, i > 0 ? "\r\n" : "", lines[i].Render(width, screen_.color),
-                      "\x1b[K");
+      absl::StrAppend(&picture, i > 0 ? "\n" : "", lines[i].Render(width, screen_.color), "\x1b[K");
     }
     Write(picture + "\x1b[J");
   }

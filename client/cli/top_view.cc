@@ -422,20 +422,30 @@ Line Foot(const TopChoice& choice) {
              : Line().Add(choice.note, Style::kWarning);
 }
 
-// Rows for each of the sections, of `room` lines of rows: first what runs, then the queue's head
-// and the newest ends by halves; what one does not need the others have. The section of the
-// selected job has at least one.
+// Rows for each of the sections in `room` lines: first a row of the selected job's section, then of
+// each; what is left has first what runs, then the queue's head and the newest ends by halves.
 std::array<size_t, 3> ShareRoom(const std::array<Section, 3>& sections, size_t room,
                                 const std::string& selected) {
+  constexpr size_t kFrame = 3;  // title, head, and a line between
   std::array<size_t, 3> counts{};
-  for (size_t i = 0; i < sections.size() && room > 0; ++i) {
-    if (std::ranges::find(sections[i].rows, selected, &Row::job) != sections[i].rows.end()) {
+  ++room;  // nothing comes after the last one's line between
+  const auto open = [&](size_t i) {
+    if (counts[i] == 0 && !sections[i].rows.empty() && room > kFrame) {
       counts[i] = 1;
-      --room;
+      room -= kFrame + 1;
+    }
+  };
+  for (size_t i = 0; i < sections.size(); ++i) {
+    if (std::ranges::find(sections[i].rows, selected, &Row::job) != sections[i].rows.end()) {
+      open(i);
     }
   }
+  for (size_t i = 0; i < sections.size(); ++i) {
+    open(i);
+  }
   const auto give = [&](size_t i, size_t most) {
-    const size_t more = std::min({most, room, sections[i].rows.size() - counts[i]});
+    const size_t more =
+        counts[i] == 0 ? 0 : std::min({most, room, sections[i].rows.size() - counts[i]});
     counts[i] += more;
     room -= more;
   };
@@ -705,12 +715,8 @@ std::vector<Line> RenderTop(const TopData& data, const TopChoice& choice, int wi
   } else {
     const std::array<Section, 3> sections = {
         RunningSection(data, choice), QueueSection(data, choice), EndedSection(data, choice)};
-    size_t fixed = lines.size();
-    for (const Section& section : sections) {
-      fixed += section.rows.empty() ? 0 : 3;  // title, head, and a line between
-    }
     const std::array<size_t, 3> counts =
-        ShareRoom(sections, room > fixed ? room - fixed : 0, choice.selected);
+        ShareRoom(sections, room > lines.size() ? room - lines.size() : 0, choice.selected);
     for (size_t i = 0; i < sections.size(); ++i) {
       if (counts[i] > 0) {
         AddSection(sections[i], choice, width,
@@ -718,7 +724,9 @@ std::vector<Line> RenderTop(const TopData& data, const TopChoice& choice, int wi
         lines.emplace_back();
       }
     }
-    if (counts == std::array<size_t, 3>{} && data.away.empty()) {
+    const bool none =
+        std::ranges::all_of(sections, [](const Section& section) { return section.rows.empty(); });
+    if (none && data.away.empty()) {
       lines.push_back(Line().Add(choice.filter.empty() ? "no jobs" : "no job fits", Style::kDim));
     }
   }

@@ -189,7 +189,7 @@ class HonedServer final : public Server {
     scheduler_->Start();
     sweeps_->Start();
     retention_->Start();
-    self_check_ = std::make_unique<SelfCheck>(connections_->dialed(), config_.HasTls());
+    self_check_ = std::make_unique<SelfCheck>(connections_->dialed(), certificates_.get());
     ready_ = true;
     return absl::OkStatus();
   }

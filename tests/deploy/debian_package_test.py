@@ -129,7 +129,7 @@ class Bare(PackageTest):
         user, command = unit_setting("User"), unit_setting("ExecStart")
         listen = f"127.0.0.1:{free_port()}"
         # What systemd would do: its folder, its user, ready when it says so. The network is this machine's, so its ports are chosen here.
-        self.machine.must(f"echo 'listen = \"{listen}\"\nmetrics-listen = \"127.0.0.1:0\"\ndisk-floor-bytes = 0' >>/etc/hone/honed.ini")
+        self.machine.must(f"echo 'listen = \"{listen}\"\nmetrics-listen = \"127.0.0.1:0\"\nhttp-listen = \"127.0.0.1:0\"\ndisk-floor-bytes = 0' >>/etc/hone/honed.ini")
         self.machine.must(f"nohup sh -c '{command} & echo $! >/tmp/honed.pid; wait $!; echo $? >/tmp/honed.code' >/tmp/honed.log 2>&1 &", user)
         wait_until("the server listens", lambda: "listening on" in self.machine.must("cat /tmp/honed.log"))
         self.trains(listen, user)
@@ -171,7 +171,7 @@ class Systemd(PackageTest):
         # The network is this machine's, so the ports are chosen here; and the limit is one that every machine can set.
         cls.listen = f"127.0.0.1:{free_port()}"
         cls.machine.must("mkdir -p /etc/systemd/system/honed.service.d && printf '[Service]\\nLimitNOFILE=1024\\nEnvironment=HONED_LISTEN=%s "
-                         f"HONED_METRICS_LISTEN=127.0.0.1:0 HONED_DISK_FLOOR_BYTES=0\\n' {cls.listen} >/etc/systemd/system/honed.service.d/test.conf")
+                         f"HONED_METRICS_LISTEN=127.0.0.1:0 HONED_HTTP_LISTEN=127.0.0.1:0 HONED_DISK_FLOOR_BYTES=0\\n' {cls.listen} >/etc/systemd/system/honed.service.d/test.conf")
 
     def state(self, name):
         return self.machine.must(f"systemctl show --property {name} --value honed").strip()
@@ -205,18 +205,24 @@ class Systemd(PackageTest):
         wait_until("another server runs", lambda: self.state("ActiveState") == "active" and self.state("MainPID") not in ("0", pid))
         self.assertIn("SUCCEEDED", self.machine.must(f"hone --server {self.listen} --output json jobs list"))
 
-    def test_5_an_upgrade_starts_the_new_version(self):
+    def test_5_tokens_are_made_through_the_sandbox(self):
+        made = "honed token create --data-dir /var/lib/hone --name anna --role submitter --expires 90d"
+        token = self.machine.must(f"{made} 2>/dev/null", "hone").strip()
+        self.assertNotEqual(self.machine.run(f"hone --server {self.listen} jobs list").returncode, 0)
+        self.machine.must(f"HONE_TOKEN={token} hone --server {self.listen} jobs list")
+
+    def test_6_an_upgrade_starts_the_new_version(self):
         pid = self.state("MainPID")
         self.machine.must(f"dpkg --install /packages/{self.package.name}")
         self.assertNotIn(self.state("MainPID"), ("0", pid))
 
-    def test_6_a_server_that_was_stopped_stays_so_at_an_upgrade(self):
+    def test_7_a_server_that_was_stopped_stays_so_at_an_upgrade(self):
         self.machine.must("systemctl stop honed")
         self.assertEqual(self.state("Result"), "success")
         self.machine.must(f"dpkg --install /packages/{self.package.name}")
         self.assertEqual(self.state("ActiveState"), "inactive")
 
-    def test_7_removed_it_is_stopped_and_leaves_its_data(self):
+    def test_8_removed_it_is_stopped_and_leaves_its_data(self):
         self.machine.must("systemctl start honed")
         pid = self.state("MainPID")
         self.machine.must("apt-get purge -y -q hone")

@@ -32,6 +32,8 @@ from honed import SKIPPED, free_port  # noqa: E402
 from wire import Wire  # noqa: E402
 
 GIB = 1 << 30
+# Which the image has by the package ca-certificates: gRPC makes no client of TLS without, also where it checks none of them.
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 DOCKERFILE = pathlib.Path(__file__).resolve().parent.parent.parent / "Dockerfile"
 LEARNED = 0.97
 
@@ -47,6 +49,7 @@ class Container:
             "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--cpus", "1", "--memory", "1g",
             "--volume", f"{volume}:/data", *(["--volume", f"{mirror}:/mirror:ro", "--env", "HONED_DATA_MIRROR=/mirror"] if mirror else []),
             "--env", f"HONED_LISTEN=127.0.0.1:{self.port}", "--env", f"HONED_METRICS_LISTEN={self.metrics}",
+            "--env", "HONED_HTTP_LISTEN=127.0.0.1:0",
             *(word for setting in settings for word in ("--env", setting)), options.image]
 
     def call(self, *arguments):
@@ -165,15 +168,16 @@ def libraries(programs):
 
 def pack(programs, archive):
     """A root for the programs: they, what they load, and what the checks below call."""
-    tools = [shutil.which(name) for name in ("id", "touch", "sh", "curl")]
+    tools = [shutil.which(name) for name in ("id", "touch", "sh", "wc", "curl")]
     with tarfile.open(archive, "w") as root:
         for folder in ("tmp", "data", "proc", "sys", "dev", "etc", "usr/local"):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            entry.uid = entry.gid = 10001 if folder == "data" else 0
             root.addfile(entry)
         for program in programs:
             root.add(program, f"usr/local/bin/{program.name}")
-        for path in [*tools, *libraries([*programs, *tools])]:
+        for path in [*tools, AUTHORITIES, *libraries([*programs, *tools])]:
             root.add(os.path.realpath(path), path.lstrip("/"))
         for name, text in (("etc/passwd", "hone:x:10001:10001::/data:/\n"), ("etc/group", "hone:x:10001:\n")):
             with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
@@ -204,7 +208,7 @@ def image_of(programs):
     with tempfile.TemporaryDirectory() as folder:
         archive = pathlib.Path(folder) / "root.tar"
         pack(programs, archive)
-        changes = [part for line in settings_of_the_image() for part in ("--change", line)]
+        changes = [part for line in ("ENV PATH=/usr/local/bin:/usr/bin:/bin", *settings_of_the_image()) for part in ("--change", line)]
         imported = podman.call("podman", "import", *changes, archive, image)
     if imported.returncode != 0:
         skip(f"podman cannot make an image here: {imported.stderr.strip()}")
@@ -256,4 +260,5 @@ def main():
     sys.exit(1 if failures else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -167,7 +167,7 @@ class Prometheus(unittest.TestCase):
             return False
 
     def query(self, expr):
-        url = self.api + urllib.parse.urlencode({"query": expr.replace("$job", self.job).replace("$task", ".*")})
+        url = self.api + urllib.parse.urlencode({"query": re.sub(r"\$(task|project)\b", ".*", expr.replace("$job", self.job))})
         try:
             with urllib.request.urlopen(url, timeout=LONGEST_SECONDS) as answer:
                 return json.load(answer)["data"]["result"]

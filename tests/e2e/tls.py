@@ -137,6 +137,26 @@ class TlsTest(unittest.TestCase):
         self.assertGreater(min(calls), OPTIONS.rotations)
         wait_until("the metrics port has it, too", lambda: self.subject(server.metrics_port) == name)
 
+    def test_a_pair_that_kubernetes_renews_is_taken(self):
+        # A Secret's volume: its files are links through the link `..data`, which is replaced when all files of a new folder are there.
+        volume = self.folder / "secret"
+
+        def renew(name):
+            data, link = volume / f"..{name}", volume / "..data_tmp"
+            data.mkdir(parents=True)
+            put(self.authority.issue(name), data / "tls.crt", data / "tls.key")
+            link.symlink_to(data.name)
+            link.rename(volume / "..data")
+
+        renew("third")
+        self.certificate, self.key = volume / "tls.crt", volume / "tls.key"
+        for path in (self.certificate, self.key):
+            path.symlink_to(f"..data/{path.name}")
+        server = self.start()
+        self.assertEqual(self.subject(server.port), "third")
+        renew("fourth")
+        wait_until("the certificate is the fourth", lambda: self.subject(server.port) == "fourth")
+
     def test_a_pair_that_cannot_be_used_is_refused_and_the_old_one_serves(self):
         server = self.start()
         stranger, expired = self.authority.issue("stranger"), self.authority.issue("expired", days=-1)
