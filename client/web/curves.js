@@ -1,7 +1,7 @@
 // Curves over steps, drawn by uPlot: several over one another, smoothed, with a logarithmic axis, zoomed. What they show also stands in a
 // table, for those who do not see the drawing.
 import { h, fill, freshId, setText, table } from './dom.js';
-import { count, metric, number } from './format.js';
+import { count, isShare, metric, number } from './format.js';
 
 // Points of a curve that are drawn at most; of more, each bucket's least and greatest.
 const kMostPoints = 3000;
@@ -144,8 +144,8 @@ export class Chart {
     if (curves.length === 0) return;
     this.canvas.setAttribute('aria-label', `${this.title}: ${curves.map((curve) => this.#words(curve)).join('; ')}`);
     const smoothing = this.points ? 0 : this.view.smoothing;
-    // A logarithmic axis needs numbers above 0.
-    const log = this.view.log && curves.every((curve) => curve.y.some((v) => v > 0));
+    // A logarithmic axis needs numbers above 0; shares of a whole are not read by their factors.
+    const log = this.view.log && !isShare(this.name) && curves.every((curve) => curve.y.some((v) => v > 0));
     const drawn = [];
     for (const curve of curves) {
       const [x, y] = this.points ? [curve.x, curve.y] : thin(curve.x, curve.y);
@@ -179,7 +179,7 @@ export class Chart {
       select: { show: true },
       scales: { x: { time: false, distr: this.xlog ? 3 : 1 }, y: { distr: log ? 3 : 1 } },
       axes: [
-        { ...axis, size: 34, values: (_, at) => at.map((v) => (v === null ? '' : this.x === 'step' ? count(v) : number(v))) },
+        { ...axis, size: 34, values: (_, at) => at.map((v) => (v === null ? '' : this.x !== 'step' ? number(v) : Number.isInteger(v) ? count(v) : '')) },
         { ...axis, size: 58, values: (_, at) => at.map((v) => (v === null ? '' : metric(this.name, v).replace(/\.?0+ %$/, ' %'))) },
       ],
       series: [{}, ...drawn.map(({ curve, faint }) => ({
@@ -213,7 +213,7 @@ export class Chart {
       const margin = (high - low || 1) * 0.06;
       [low, high] = [low - margin, high + margin];
     } else if (low === high) {
-      high = low + 1;
+      [low, high] = [low - 1, high + 1];
     }
     this.plot.setScale('x', { min: low, max: high });
   }

@@ -1,6 +1,6 @@
 // The page: its head, which page the address names, who is logged in.
 import { call, events, get, inWords, poll } from './api.js';
-import { fill, freshId, h, link, say, select, setText } from './dom.js';
+import { fill, freshId, h, link, say, select, setText, toast } from './dom.js';
 import { session } from './session.js';
 import { comparePage } from './pages/compare.js';
 import { datasetPage } from './pages/dataset.js';
@@ -141,27 +141,42 @@ function enter() {
   show();
 }
 
-// The caller's projects, where the server has any to choose from.
+// In which project calls are made. Who may list them chooses one; others who are not bound to one write its name.
 async function chooser() {
   head(parse(location.hash).section);
+  const id = freshId('project');
   try {
     const answer = await get('projects');
     const names = (answer.projects ?? []).map((project) => (project.name ?? project).replace(/^projects\//, ''));
     if (names.length < 2) return;
-    const id = freshId('project');
     const chosen = names.includes(session.project) ? session.project : names.includes('default') ? 'default' : names[0];
     fill(projects, h('label', { class: 'hidden', for: id }, 'Project'), select(names.map((name) => [name, name]), chosen, {
-      id, onchange: (event) => {
-        session.choose(event.target.value);
-        here = null;
-        show({ focus: false });
-        say(`Project ${event.target.value}`);
-      },
+      id, onchange: (event) => choose(event.target.value),
     }));
     projects.hidden = false;
-  } catch {
-    projects.hidden = true;  // no projects, or none to choose from
+  } catch (error) {
+    projects.hidden = error.code !== 403;
+    const name = h('input', { id, type: 'text', value: session.project || 'default', spellcheck: 'false', title: 'Project', onchange: async () => {
+      const before = session.project;
+      session.choose(name.value.trim());
+      try {
+        await get('server');
+        choose(name.value.trim());
+      } catch (refusal) {
+        session.choose(before);
+        name.value = before || 'default';
+        toast(inWords(refusal), 'bad');
+      }
+    } });
+    fill(projects, h('label', { class: 'hidden', for: id }, 'Project'), name);
   }
+}
+
+function choose(project) {
+  session.choose(project);
+  here = null;
+  show({ focus: false });
+  say(`Project ${project || 'default'}`);
 }
 
 events.addEventListener('unknown-caller', ({ detail }) => {

@@ -106,12 +106,12 @@ class Page(unittest.TestCase):
     def tearDown(self):
         self.assertEqual(self.wrong, [])
 
-    def token(self, name, role):
-        made = subprocess.run([OPTIONS.bin / "honed", "token", "create", "--data-dir", self.folder / "data", "--name", name, "--role", role], check=True, capture_output=True, text=True)
+    def token(self, name, role, project="default"):
+        made = subprocess.run([OPTIONS.bin / "honed", "token", "create", "--data-dir", self.folder / "data", "--name", name, "--role", role, "--project", project], check=True, capture_output=True, text=True)
         return made.stdout.strip()
 
-    def call(self, method, path, body=None, token=None):
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    def call(self, method, path, body=None, token=None, project=None):
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {}), **({"Hone-Project": project} if project else {})}
         asked = urllib.request.Request(f"{self.url}/v1/{path}", method=method, headers=headers, data=None if body is None else json.dumps(body).encode())
         with urllib.request.urlopen(asked, timeout=60) as answer:
             return json.load(answer)
@@ -211,6 +211,35 @@ class Access(Page):
         subprocess.run([OPTIONS.bin / "honed", "token", "revoke", "anna", "--data-dir", self.folder / "data"], check=True, capture_output=True)
         expect(self.tab.get_by_role("alert")).to_contain_text("not accepted")
 
+    def test_who_is_bound_to_no_project_names_one(self):
+        for project in ("default", "vision"):
+            self.call("POST", "jobs", {"jobFile": WINE.format(name=f"of {project}", epochs=1, rate=0.01)}, project=project)
+        self.go("jobs")
+        expect(self.tab.locator("tbody tr a")).to_have_text(["of default"])
+        self.tab.get_by_label("Project").fill("vision")
+        self.tab.keyboard.press("Enter")
+        expect(self.tab.locator("tbody tr a")).to_have_text(["of vision"])
+        self.tab.get_by_role("link", name="of vision").click()
+        expect(self.state()).to_have_text("succeeded")
+
+    def test_an_admin_chooses_among_the_projects(self):
+        token = self.token("root", "admin", "*")
+        for project in ("default", "vision"):
+            self.call("POST", "jobs", {"jobFile": WINE.format(name=f"of {project}", epochs=1, rate=0.01)}, token=token, project=project)
+        self.log_in(token)
+        self.tab.get_by_label("Project").select_option("vision")
+        expect(self.tab.locator("tbody tr a")).to_have_text(["of vision"])
+
+    def test_who_is_bound_to_a_project_stays_there(self):
+        token = self.token("vera", "submitter", "vision")
+        self.call("POST", "jobs", {"jobFile": WINE.format(name="ours", epochs=1, rate=0.01)}, token=token)
+        self.log_in(token)
+        expect(self.tab.locator("tbody tr a")).to_have_text(["ours"])
+        self.tab.get_by_label("Project").fill("other")
+        self.tab.keyboard.press("Enter")
+        expect(self.tab.get_by_role("alert")).to_be_visible()
+        expect(self.tab.locator("tbody tr a")).to_have_text(["ours"])
+
     def test_an_open_server_asks_for_no_token(self):
         self.tab.goto(self.url)
         expect(self.tab.get_by_text("No job yet.")).to_be_visible()
@@ -283,6 +312,14 @@ class Pages(Page):
         expect(self.state()).to_have_text("cancelled")
         expect(self.tab.get_by_role("button", name="Retry")).to_be_visible()
 
+    def test_a_model_is_pinned_and_let_go(self):
+        self.go(self.submit("kept", epochs=1))
+        self.tab.locator(".facts a[href^='#/models/']").click()
+        for button, pinned in (("Pin", True), ("Unpin", False)):
+            self.tab.get_by_role("button", name=button, exact=True).click()
+            expect(self.tab.get_by_role("button", name="Unpin" if pinned else "Pin", exact=True)).to_be_enabled()
+            self.assertEqual(self.call("GET", "models")["models"][0].get("pinned", False), pinned)
+
     def test_a_dialog_that_is_left_deletes_nothing(self):
         name = self.submit("kept", epochs=1)
         self.go(name)
@@ -307,12 +344,12 @@ class Pages(Page):
 
     def test_a_tab_that_nobody_looks_at_gives_its_stream_back(self):
         self.go(self.submit("long", epochs=200000))
-        expect(self.tab.locator(".live.live")).to_have_text("live")
+        expect(self.tab.locator(".live")).to_have_text("live")
         look = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange')); }"
         self.tab.evaluate(look, True)
-        expect(self.tab.locator(".live.waiting")).to_be_visible()
+        expect(self.tab.locator(".live")).to_have_text("connecting…")
         self.tab.evaluate(look, False)
-        expect(self.tab.locator(".live.live")).to_be_visible()
+        expect(self.tab.locator(".live")).to_have_text("live")
 
     def test_the_skip_link_leads_to_the_content(self):
         self.go("jobs")

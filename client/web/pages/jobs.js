@@ -179,7 +179,7 @@ export function serverLoad(signal) {
       figure('Queued', many(queued), ''),
       figure('Threads', String(threads), `of ${info.threads ?? '?'}`, threads / (info.threads || 1)),
       figure('Memory', bytes(info.memoryBytes), ''),
-      h('div', { class: 'machine' }, h('dt', {}, 'Server'), h('dd', {}, `Hone ${info.version ?? ''}`, h('span', { class: 'sub' }, [info.cpu, info.engine].filter(Boolean).join(' · ')))));
+      h('div', { class: 'machine' }, h('dt', {}, 'Server'), h('dd', {}, `Hone ${info.version ?? ''}`, h('span', { class: 'sub' }, info.engine || info.cpu || ''))));
   }, signal);
   return { element };
 }

@@ -14,7 +14,8 @@ export async function modelPage(main, page) {
   page.title(shown(model));
   const job = model.job ? await get(encodeName(model.job), {}, { signal }).catch(() => null) : null;
   const pin = actionButton(model.pinned ? 'Unpin' : 'Pin', 'models.update', async () => {
-    model = { ...model, ...await call('PATCH', path, { query: { updateMask: 'pinned' }, body: { pinned: !model.pinned }, action: 'models.update' }) };
+    const answer = await call('PATCH', path, { query: { updateMask: 'pinned' }, body: { pinned: !model.pinned }, action: 'models.update' });
+    model = { ...model, pinned: Boolean(answer.pinned) };
     pin.button.textContent = model.pinned ? 'Unpin' : 'Pin';
     toast(model.pinned ? 'The server’s limits leave it alone.' : 'It is no longer pinned.');
   }, { signal });
