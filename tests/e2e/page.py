@@ -153,7 +153,7 @@ class Story(Page):
         self.log_in(token)
         expect(self.tab.get_by_text("No job yet.")).to_be_visible()
 
-        self.train(WINE.format(name="first", epochs=6000, rate=0.002))
+        self.train(WINE.format(name="first", epochs=15000, rate=0.002))
         expect(self.tab.get_by_role("heading", level=1, name="first")).to_be_visible()
         loss = self.tab.locator("figure.chart", has=self.tab.get_by_text("loss", exact=True))
         expect(loss.locator("canvas")).to_be_visible()
