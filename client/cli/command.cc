@@ -194,7 +194,8 @@ void Declare(CLI::App& app, Globals& globals) {
   app.add_option("--output", *output,
                  "text, or json: one JSON object a line, the last one the result")
       ->check(CLI::IsMember({"text", "json"}))
-      ->each([&globals](const std::string& value) { globals.json = value == "json"; });
+      // With it the option's value lives as long as the option.
+      ->each([&globals, output](const std::string& value) { globals.json = value == "json"; });
   AddRun(app, globals);
   AddPlan(app, globals);
   AddSubmit(app, globals);

@@ -33,8 +33,9 @@ absl::StatusOr<std::string> AskForToken(const Globals& globals) {
     silent.c_lflag &= ~static_cast<tcflag_t>(ICANON);
     silent.c_cc[VMIN] = 0;
     silent.c_cc[VTIME] = 1;
-    std::fprintf(stderr, "token: ");
+    // What was typed before is dropped, so the question comes behind.
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    std::fprintf(stderr, "token: ");
   }
   const absl::Cleanup restore = [&] {
     if (terminal) {

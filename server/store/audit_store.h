@@ -13,15 +13,15 @@ namespace hone::server::store {
 // A call and what became of it. Never a secret.
 struct AuditEntry {
   int64_t row = 0;  // rises; given by the store
-  absl::Time time;
-  std::string caller;
-  std::string role;
-  std::string project;
-  std::string peer;
-  std::string rpc;
-  std::string resource;
-  std::string request_id;
-  std::string code;
+  absl::Time time = absl::UnixEpoch();
+  std::string caller = "";
+  std::string role = "";
+  std::string project = "";
+  std::string peer = "";
+  std::string rpc = "";
+  std::string resource = "";
+  std::string request_id = "";
+  std::string code = "";
 };
 
 struct ListAudit {

@@ -234,7 +234,7 @@ class Audit(Scene):
         server.hone("jobs", "cancel", job)
         listed = wait_until("refused calls are stored", lambda: (
             found := server.hone("audit", "list")["entries"]) and any(entry["code"] == "PERMISSION_DENIED" for entry in found) and found)
-        calls = [(entry["caller"], entry["rpc"], entry.get("resource", ""), entry["code"]) for entry in listed]
+        calls = [(entry.get("caller", ""), entry["rpc"], entry.get("resource", ""), entry["code"]) for entry in listed]
         for expected in (("owner", "CreateToken", "tokens/ci", "OK"), ("token:ci", "CreateJob", job, "OK"), ("token:boss", "CancelJob", job, "OK")):
             self.assertEqual(calls.count(expected), 1, calls)
         self.assertIn(("", "DeleteJob", job, "PERMISSION_DENIED"), calls)
