@@ -306,7 +306,9 @@ TEST_F(BackupsTest, NeedAFolder) {
 TEST_F(BackupsTest, AreNotCalledAsAPathIs) {
   Backups backups(Here(), *directory_, registry_);
   for (const char* const id : {"../one", "a/b", ".hidden", "-x"}) {
-    EXPECT_THAT(backups.Begin(id).status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(""))) << id;
+    EXPECT_THAT(backups.Begin(id).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")))
+        << id;
   }
 }
 

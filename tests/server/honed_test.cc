@@ -60,10 +60,10 @@ class HonedTest : public ::testing::Test {
   }
   // Starts honed on free ports, with `more` flags, and connects to it.
   void Start(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> flags = {
-        "--data-dir",  root_ + "/data", "--listen",           "127.0.0.1:0",  "--metrics-listen",
-        "127.0.0.1:0", "--worker",      HONE_SCRIPTED_WORKER, "--log-format", log_format_,
-        "--http-listen", "127.0.0.1:0"};
+    std::vector<std::string> flags = {"--data-dir",  root_ + "/data",      "--listen",
+                                      "127.0.0.1:0", "--metrics-listen",   "127.0.0.1:0",
+                                      "--worker",    HONE_SCRIPTED_WORKER, "--log-format",
+                                      log_format_,   "--http-listen",      "127.0.0.1:0"};
     flags.insert(flags.end(), more.begin(), more.end());
     Spawn(flags);
     std::smatch port;

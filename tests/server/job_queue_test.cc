@@ -29,7 +29,8 @@ TEST_P(JobQueueTest, ATraceIsKeptWithItsJobAlone) {
   ASSERT_THAT(store_->Insert({.id = id, .spec = Spec(), .traceparent = "00-a-b-01"}, kNow), IsOk());
   EXPECT_EQ(*store_->TraceparentOf(id), "00-a-b-01");
   EXPECT_EQ(*store_->TraceparentOf(other), "");
-  EXPECT_THAT(store_->TraceparentOf("none"), StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("none")));
+  EXPECT_THAT(store_->TraceparentOf("none"),
+              StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("none")));
 }
 
 TEST_P(JobQueueTest, AJobThatWaitsForThreadsIsNotOvertaken) {
