@@ -19,8 +19,9 @@ absl::Status CheckIsOfAll(const access::Caller& caller) {
   return !caller.is_bound || caller.role == access::Role::kAdmin
              ? absl::OkStatus()
              : absl::PermissionDeniedError(absl::StrCat("backups are of all projects, and ",
-                                                        caller.name,
-                                                        " is of one: ", caller.project));
+                                                        caller.name, " is of one, ", caller.project,
+                                                        ": it needs a token made with --project "
+                                                        "'*', or the role admin"));
 }
 
 v1::AuditEntry EntryToProto(const store::AuditEntry& entry) {
