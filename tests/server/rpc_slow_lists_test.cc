@@ -21,7 +21,7 @@ class SlowListsTest : private Connections, public RpcTest {
 // More of them than gRPC has threads for handlers.
 TEST_F(SlowListsTest, HoldUpNoCallThatTakesAMoment) {
   const std::string name = Create(Request("succeed")).name();
-  opened().Hold("WHERE row < ?1");
+  opened().Hold("row < ?1");
   std::vector<std::thread> lists;
   for (int i = 0; i < 16; ++i) {
     lists.emplace_back([this] {
@@ -47,7 +47,7 @@ TEST_F(SlowListsTest, HoldUpNoCallThatTakesAMoment) {
 // 144 MiB together, a few at a time: where more than the buffers of all connections hold are on
 // their way at once, gRPC ends some of them itself.
 TEST_F(SlowListsTest, LargeRequestsThatWaitHaveABoundInBytes) {
-  opened().Hold("WHERE row < ?1");
+  opened().Hold("row < ?1");
   std::vector<std::thread> calls;
   std::atomic<int> refused = 0;
   const auto list = [&](size_t bytes) {

@@ -50,7 +50,7 @@ class StoreReadersTest : public ::testing::Test {
 TEST_F(StoreReadersTest, ListsThatAreSlowHoldUpNoGet) {
   std::vector<std::future<void>> lists;
   std::future<absl::Status> get;
-  connections_.Hold("WHERE row < ?1");
+  connections_.Hold("row < ?1");
   for (int i = 0; i < 10; ++i) {
     lists.push_back(std::async(std::launch::async, [this] { (void)store_->List({}); }));
   }
