@@ -44,8 +44,9 @@ inline constexpr int64_t kMostTrunkBytes = int64_t{4} << 30;
 // Where several values are such, it is the last.
 //
 // Features are those of a whole batch. A dense layer's product of few rows may be another kernel's
-// than that of many (kernels/README.md): then the last bits of the examples in an epoch's short
-// last batch are not those that it would compute itself.
+// than that of many (kernels/README.md), and with AVX2 oneDNN's kernel for the last rows of a
+// thread is another one where they are no whole block. Then the last bits of an example's features
+// depend on its batch, and are not those that a batch of another order would compute.
 //
 // Errors of the task's graphs.
 absl::StatusOr<std::optional<FrozenTrunk>> FindTrunk(const tasks::TrainingConfig& config,

@@ -8,12 +8,28 @@
 #include <variant>
 #include <vector>
 
+#include "hone/v1/access.pb.h"
+#include "hone/v1/admin.pb.h"
+#include "hone/v1/dataset_service.pb.h"
+#include "hone/v1/model_service.pb.h"
+#include "hone/v1/project.pb.h"
+#include "hone/v1/sweep.pb.h"
+#include "hone/v1/training_service.pb.h"
+#include "hone/v1/webhook.pb.h"
 #include "server/http/requests.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {
 
 using namespace hone::server::http;  // NOLINT
+
+namespace v1 = hone::v1;
+
+// The service that takes such requests: asking for its description links it.
+template <typename Request>
+std::string ServiceOf() {
+  return Request::descriptor()->file()->service(0)->full_name();
+}
 
 // The bytes to the next `end`, which is taken away with them.
 absl::string_view Next(absl::string_view& text, char end) {
@@ -28,8 +44,10 @@ absl::string_view Next(absl::string_view& text, char end) {
 // METHOD TARGET\nContent-Type\nAccept\nBODY
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::unique_ptr<Requests> requests =
-      *Requests::Of({"hone.v1.TrainingService", "hone.v1.ModelService", "hone.v1.DatasetService",
-                     "hone.v1.SweepService", "hone.v1.AccessService", "hone.v1.ProjectService"});
+      *Requests::Of({ServiceOf<v1::CreateJobRequest>(), ServiceOf<v1::ListModelsRequest>(),
+                     ServiceOf<v1::BeginUploadRequest>(), ServiceOf<v1::CreateSweepRequest>(),
+                     ServiceOf<v1::CreateTokenRequest>(), ServiceOf<v1::GetProjectRequest>(),
+                     ServiceOf<v1::CreateBackupRequest>(), ServiceOf<v1::CreateWebhookRequest>()});
   absl::string_view rest = hone::fuzz::Text(data, size);
   RequestHead head{.method = std::string(Next(rest, ' ')), .target = std::string(Next(rest, '\n'))};
   head.content_type = std::string(Next(rest, '\n'));

@@ -162,7 +162,7 @@ TEST_F(RpcUpdatesTest, EveryErrorHasAReasonForPrograms) {
 
 TEST_F(RpcUpdatesTest, AMaskThatNamesAFieldAgainAndAgainIsRefused) {
   v1::UpdateJobRequest request;
-  request.mutable_job()->set_name("jobs/a");
+  request.mutable_job()->set_name(Create(Request("succeed")).name());
   for (int i = 0; i < 17; ++i) {
     request.mutable_update_mask()->add_paths("labels");
   }
