@@ -2,6 +2,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -226,6 +227,7 @@ TEST_F(RpcTest, ThereAreNoMoreWatchersOfTheHealthThanItsLimit) {
     ASSERT_TRUE(watches.back()->reader->Read(&response)) << i;
   }
   Watch beyond;
+  beyond.context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   beyond.reader = stub->Watch(&beyond.context, {});
   EXPECT_FALSE(beyond.reader->Read(&response));
   EXPECT_EQ(beyond.reader->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
